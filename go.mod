@@ -1,0 +1,3 @@
+module github.com/cgoheap/cgoheap
+
+go 1.25
