@@ -1,0 +1,212 @@
+//go:build linux && amd64 && cgo
+
+package cgoheap
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../include -DCGOHEAP_NO_REDIRECT
+
+#include <cgoheap.h>
+
+// None of these calls back into Go or keeps a pointer, but for the probe, which measures exactly what calls look like.
+#cgo noescape cgoheap_result_text
+#cgo nocallback cgoheap_result_text
+#cgo noescape cgoheap_set_rate
+#cgo nocallback cgoheap_set_rate
+#cgo noescape cgoheap_rate
+#cgo nocallback cgoheap_rate
+#cgo noescape cgoheap_read_stats
+#cgo nocallback cgoheap_read_stats
+#cgo noescape cgoheap_snapshot_take
+#cgo nocallback cgoheap_snapshot_take
+#cgo noescape cgoheap_snapshot_free
+#cgo nocallback cgoheap_snapshot_free
+#cgo noescape cgoheap_snapshot_subtract
+#cgo nocallback cgoheap_snapshot_subtract
+#cgo noescape cgoheap_snapshot_go_pcs
+#cgo nocallback cgoheap_snapshot_go_pcs
+#cgo noescape cgoheap_snapshot_name_go
+#cgo nocallback cgoheap_snapshot_name_go
+#cgo noescape cgoheap_snapshot_encode
+#cgo nocallback cgoheap_snapshot_encode
+#cgo noescape cgoheap_buffer_free
+#cgo nocallback cgoheap_buffer_free
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
+	"github.com/cgoheap/cgoheap/go/internal/probe"
+	_ "github.com/cgoheap/cgoheap/include" // keeps the header in vendored copies
+)
+
+const supported = true
+
+// abi makes a stale archive fail to link, with a name that explains itself.
+var abi = C.cgoheap_abi_1
+
+func init() {
+	goFramesProblem = calibrate()
+	registeredProblem = register()
+}
+
+func setRate(bytes int64) {
+	C.cgoheap_set_rate(C.size_t(bytes))
+}
+
+func rate() int {
+	return int(C.cgoheap_rate())
+}
+
+func readStats(s *Stats) {
+	var c C.struct_cgoheap_stats
+	if C.cgoheap_read_stats(&c, C.size_t(unsafe.Sizeof(c))) != C.CGOHEAP_OK {
+		return
+	}
+	s.Rate = int(c.interval_bytes)
+	s.AllocObjects, s.AllocBytes = uint64(c.alloc_objects), uint64(c.alloc_bytes)
+	s.LiveObjects, s.LiveBytes = uint64(c.live_objects), uint64(c.live_bytes)
+	s.Samples, s.LiveSamples, s.Stacks = uint64(c.samples), uint64(c.live_samples), uint64(c.stacks)
+	s.OwnBytes = uint64(c.own_bytes)
+	s.GoFrames = c.go_frames == 1
+	s.Lost.SamplesNoMemory = uint64(c.samples_no_memory)
+	s.Lost.SamplesLockBusy = uint64(c.samples_lock_busy)
+	s.Lost.StacksTableFull = uint64(c.stacks_table_full)
+	s.Lost.FreesLockBusy = uint64(c.frees_lock_busy)
+	s.Lost.FreesUnseen = uint64(c.frees_unseen)
+	s.Lost.StacksTooDeep = uint64(c.stacks_too_deep)
+	s.Lost.StacksNoUnwindInfo = uint64(c.stacks_no_unwind_info)
+	s.Lost.StacksBadUnwindInfo = uint64(c.stacks_bad_unwind_info)
+	s.Lost.StacksUnreadable = uint64(c.stacks_unreadable)
+	s.Lost.StacksGoSystem = uint64(c.stacks_go_system)
+	s.Lost.StacksGoOff = uint64(c.stacks_go_off)
+	s.Lost.StacksBadGo = uint64(c.stacks_bad_go)
+	s.Lost.ModulesTableFull = uint64(c.modules_table_full)
+}
+
+// snapshot is a copy of the tables on the C side. One goroutine may use it at a time.
+type snapshot struct {
+	c *C.cgoheap_snapshot
+}
+
+// takeSnapshot copies the tables. The caller frees the copy.
+func takeSnapshot() (*snapshot, error) {
+	c := C.cgoheap_snapshot_take()
+	if c == nil {
+		return nil, fmt.Errorf("cgoheap: no memory to copy the tables")
+	}
+	return &snapshot{c}, nil
+}
+
+func (s *snapshot) free() {
+	C.cgoheap_snapshot_free(s.c)
+	s.c = nil
+}
+
+// subtract turns s into the difference s - earlier.
+func (s *snapshot) subtract(earlier *snapshot) error {
+	return failure("subtracting two snapshots", C.cgoheap_snapshot_subtract(s.c, earlier.c))
+}
+
+// encode names all addresses and returns the profile: as gzipped protocol buffer when debug is 0, else as text.
+func (s *snapshot) encode(debug int) ([]byte, error) {
+	var pcs *C.ulonglong
+	var n C.size_t
+	if err := failure("reading the Go addresses", C.cgoheap_snapshot_go_pcs(s.c, &pcs, &n)); err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		// The addresses are the snapshot's own memory, which stays as it is until free.
+		table := nameTable(unsafe.Slice((*uint64)(unsafe.Pointer(pcs)), int(n)))
+		status := C.cgoheap_snapshot_name_go(s.c, unsafe.Pointer(&table[0]), C.size_t(len(table)))
+		if err := failure("naming the Go addresses", status); err != nil {
+			return nil, err
+		}
+	}
+	format := C.int(C.CGOHEAP_FORMAT_PROTO)
+	if debug != 0 {
+		format = C.CGOHEAP_FORMAT_TEXT
+	}
+	var bytes *C.uchar
+	var length C.size_t
+	if err := failure("encoding the profile", C.cgoheap_snapshot_encode(s.c, format, &bytes, &length)); err != nil {
+		return nil, err
+	}
+	// A copy, since a Writer is not trusted to let go of what it was given.
+	data := append([]byte(nil), unsafe.Slice((*byte)(bytes), int(length))...)
+	C.cgoheap_buffer_free(bytes, length)
+	return data, nil
+}
+
+// failure turns a result code of the C side into an error that says what was being done.
+func failure(doing string, result C.int) error {
+	if result == C.CGOHEAP_OK {
+		return nil
+	}
+	return fmt.Errorf("cgoheap: %s: %s", doing, C.GoString(C.cgoheap_result_text(result)))
+}
+
+// calibrate makes two calls into C that look at their own stack, checks what they found, and tells the C side whether
+// stacks may be followed into Go. It returns why not, or "".
+func calibrate() string {
+	var direct, nested sighting
+	var c, d C.struct_cgoheap_go_probe
+	done := make(chan struct{})
+	// A goroutine of its own, so that the stack is short whoever initialises the package, a plugin for example. A
+	// closure without parameters, since `go f(x)` would add a wrapper that runtime.Callers leaves out.
+	go func() {
+		defer close(done)
+		probeOuter(&direct, &c, probeDirect)
+		probeOuter(&nested, &d, probeNested)
+	}()
+	<-done
+
+	problem := checkDirect(&direct)
+	if problem == "" {
+		// Without the second address all but the Go frames above a callback are found: not worth refusing the rest.
+		c.callback = 0
+		if checkNested(&direct, &nested) {
+			c.callback = d.callback
+		}
+		if err := failure("joining Go frames", C.cgoheap_go_join(&c)); err == nil {
+			return ""
+		} else {
+			problem = err.Error()
+		}
+	}
+	C.cgoheap_go_refuse()
+	return problem
+}
+
+// probeOuter is the second of the two functions that a probe must find on the stack.
+//
+//go:noinline
+func probeOuter(s *sighting, c *C.struct_cgoheap_go_probe, inner func(*sighting, *C.struct_cgoheap_go_probe)) {
+	inner(s, c)
+	s.boundary, s.callback = uintptr(c.boundary), uintptr(c.callback)
+	for i := 0; i < len(c.pcs) && i < int(c.n_pcs); i++ {
+		s.pcs = append(s.pcs, uintptr(c.pcs[i]))
+	}
+}
+
+// probeDirect calls the probe.
+//
+//go:noinline
+func probeDirect(s *sighting, c *C.struct_cgoheap_go_probe) {
+	s.callers = callers()
+	s.failed = C.cgoheap_go_probe(c) != C.CGOHEAP_OK
+	runtime.KeepAlive(s)
+}
+
+// probeNested calls the probe through C and Go.
+//
+//go:noinline
+func probeNested(s *sighting, c *C.struct_cgoheap_go_probe) {
+	s.callers = callers()
+	probe.Nested(C.cgoheap_go_probe, unsafe.Pointer(c))
+	s.failed = c.n_pcs == 0
+	runtime.KeepAlive(s)
+}

@@ -1,0 +1,151 @@
+package cgoheap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+)
+
+// ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another system than
+// linux/amd64, or built without cgo. It is also an [errors.ErrUnsupported].
+var ErrUnsupported = fmt.Errorf("cgoheap: needs linux/amd64 and cgo, and this is %s/%s or built without cgo: %w",
+	runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
+
+// profileName is what runtime/pprof and clients know the profile by.
+const profileName = "cgoheap"
+
+// maxRate is the greatest rate that the C side accepts.
+const maxRate = 1 << 40
+
+// SetRate sets the mean number of bytes between two sampled allocations: 1 samples every allocation, and 0 or less turns
+// sampling off. Blocks that are sampled already stay in the profile until they are freed. It takes effect at the
+// next allocation of every thread, and may be called at any time from any goroutine. Rates above 1 TiB count as 1 TiB.
+//
+// What Go calls a rate is an interval elsewhere, and a period in the profile itself.
+func SetRate(bytes int) {
+	if bytes < 0 {
+		bytes = 0
+	}
+	setRate(min(int64(bytes), maxRate))
+}
+
+// Rate returns the mean number of bytes between two samples: 0 when sampling is off, or not supported. It may be
+// called from any goroutine.
+func Rate() int {
+	return rate()
+}
+
+// WriteHeapProfile writes the current profile to w, as gzipped protocol buffer: what /debug/pprof/cgoheap serves.
+// The error is [ErrUnsupported], or says what failed, or is w's own. It may be called from any goroutine; at most four
+// profiles are made at the same time, and further calls wait.
+func WriteHeapProfile(w io.Writer) error {
+	return writeProfile(w, 0)
+}
+
+// writeProfile writes the profile to w: as gzipped protocol buffer when debug is 0, else as text.
+func writeProfile(w io.Writer, debug int) error {
+	if !supported {
+		return ErrUnsupported
+	}
+	if err := encoders.acquire(context.Background()); err != nil {
+		return err
+	}
+	data, err := collect(debug)
+	encoders.release() // before the write, which may be as slow as its reader
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+// collect takes a snapshot and encodes it.
+func collect(debug int) ([]byte, error) {
+	s, err := takeSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer s.free()
+	return s.encode(debug)
+}
+
+// Stats holds totals of the process and what was lost on the way; see [ReadStats]. Objects and bytes are estimates of
+// the memory that was asked for, scaled up from the samples, and exact as long as the rate was 1.
+type Stats struct {
+	// Rate is the mean number of bytes between samples; 0 is off.
+	Rate int
+
+	// AllocObjects and AllocBytes count what was allocated since the program started.
+	AllocObjects, AllocBytes uint64
+	// LiveObjects and LiveBytes count what is not freed yet.
+	LiveObjects, LiveBytes uint64
+
+	// Samples is the number of allocations sampled since the program started.
+	Samples uint64
+	// LiveSamples is the number of sampled blocks that are not freed yet.
+	LiveSamples uint64
+	// Stacks is the number of distinct stacks known.
+	Stacks uint64
+	// OwnBytes is the memory that cgoheap has mapped for its tables, in bytes.
+	OwnBytes uint64
+
+	// GoFrames says whether stacks run on from C into Go.
+	GoFrames bool
+	// GoFramesProblem says why they don't; it is empty when they do.
+	GoFramesProblem string
+
+	// Registered says whether pprof.Lookup("cgoheap") serves the profile, and with it the /debug/pprof/ page.
+	Registered bool
+	// RegisteredProblem says why it doesn't; it is empty when it does. [Handler] and [WriteHeapProfile] work anyway.
+	RegisteredProblem string
+
+	// Lost counts what was dropped, cut short or mended since the program started, by reason.
+	Lost struct {
+		// SamplesNoMemory counts samples dropped because the system gave no memory for the tables.
+		SamplesNoMemory uint64
+		// SamplesLockBusy counts samples dropped because a table was locked for too long.
+		SamplesLockBusy uint64
+		// StacksTableFull counts samples that were recorded without their stack: too many distinct stacks.
+		StacksTableFull uint64
+		// FreesLockBusy counts frees of sampled blocks that could not be recorded: the block stays in the profile
+		// until its address is allocated again.
+		FreesLockBusy uint64
+		// FreesUnseen counts sampled blocks that code without cgoheap.h freed, noticed when the address was allocated again.
+		FreesUnseen uint64
+		// StacksTooDeep counts stacks cut at the greatest depth kept.
+		StacksTooDeep uint64
+		// StacksNoUnwindInfo counts stacks that end at code without unwind tables.
+		StacksNoUnwindInfo uint64
+		// StacksBadUnwindInfo counts stacks that end at an unwind table that can't be used.
+		StacksBadUnwindInfo uint64
+		// StacksUnreadable counts stacks that end at memory that can't be read.
+		StacksUnreadable uint64
+		// StacksGoSystem counts stacks of C code that the Go runtime called for itself: there is no goroutine to follow.
+		StacksGoSystem uint64
+		// StacksGoOff counts stacks of C code called from Go while GoFrames was false.
+		StacksGoOff uint64
+		// StacksBadGo counts stacks whose goroutine could not be followed.
+		StacksBadGo uint64
+		// ModulesTableFull counts loaded objects beyond those that are kept: their frames have no names.
+		ModulesTableFull uint64
+	}
+}
+
+// ReadStats sets *s to the current totals. It may be called from any goroutine. Where the profile is not supported all
+// numbers are 0, and the two Problem fields say so.
+func ReadStats(s *Stats) {
+	*s = Stats{GoFramesProblem: goFramesProblem, RegisteredProblem: registeredProblem}
+	s.Registered = registeredProblem == ""
+	readStats(s)
+}
+
+// The results of the checks at start, which [ReadStats] hands on; empty when all is well. Written while the package is
+// initialised and never after that.
+var (
+	goFramesProblem   = notChecked
+	registeredProblem = notChecked
+)
+
+const notChecked = "not supported on this platform, or built without cgo"

@@ -1,0 +1,45 @@
+// Package cgoheap shows the C memory of a cgo program as a pprof profile: which C line allocated it, and the Go call that
+// led there.
+//
+//	import _ "github.com/cgoheap/cgoheap/go"
+//
+// Importing the package registers the profile "cgoheap" with [runtime/pprof], so that it is on the /debug/pprof/ page of
+// [net/http/pprof], and nothing else: it starts no goroutine that stays, serves no HTTP and captures nothing by itself.
+//
+// # What is captured
+//
+// Calls of malloc, free and their relatives (calloc, realloc, strdup, posix_memalign, asprintf and so on) in C code that was
+// compiled with cgoheap.h, from this module's include folder:
+//
+//   - #include "cgoheap.h" in a cgo preamble or in a .c file captures the calls that are written there.
+//   - #cgo CFLAGS: -include cgoheap.h captures all C code of the package, and also what cgo writes for it: C.malloc,
+//     C.CString and C.CBytes, which a plain include misses.
+//
+// A sampled block costs a stack walk of a microsecond or so; all others a subtraction and a branch. The mean distance
+// between samples is 512 KiB by default, as in [runtime.MemProfileRate]; see [SetRate]. The values of a profile are
+// estimates of the memory that the program asked for, not of the little more that the allocator took for it; at rate 1
+// they are exact.
+//
+// # The profile
+//
+// The sample types are those of Go's own heap profile: alloc_objects, alloc_space, inuse_objects and inuse_space, which is
+// the default. Stacks run from the C line through the goroutine.
+//
+//	go tool pprof http://localhost:6060/debug/pprof/cgoheap
+//
+// net/http/pprof ignores ?gc= for profiles that it doesn't know, and refuses ?seconds=. [Handler] does both:
+//
+//	http.Handle("GET /debug/pprof/cgoheap", cgoheap.Handler())
+//
+// The "GET " in the pattern is needed beside net/http/pprof's own patterns: the mux panics on a pattern that is more
+// general in its method and more special in its path.
+//
+// # Limits
+//
+// The package works on linux/amd64 with glibc and cgo. Elsewhere it compiles, and [WriteHeapProfile] returns
+// [ErrUnsupported], [Handler] answers 501 and no profile is registered. The archive of the C side is built by `make build`
+// in this module's repository; without it the build fails and says so. Programs built with -race and -asan work.
+//
+// How Go lays out its stacks and how runtime/pprof keeps a profile are checked when the program starts. Where a check
+// fails, as it might with a Go version yet to come, that part stays off and [Stats] says why.
+package cgoheap

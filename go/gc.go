@@ -1,0 +1,96 @@
+package cgoheap
+
+import (
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
+
+// finalizersTimeout bounds the wait for finalizers and cleanups: one that hangs must not take the profile away.
+const finalizersTimeout = 5 * time.Second
+
+// collectGarbage runs the garbage collector twice and after each run waits until the finalizers and cleanups that it found
+// due have run, so that C memory which they free is free. Twice, because a finalizer keeps its object, and what hangs
+// on it, to the next collection. It returns early when ctx ends.
+func collectGarbage(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, finalizersTimeout)
+	defer cancel()
+	queues := newQueueCounts()
+	if !queues.known() {
+		// Go 1.25 doesn't count. A marker of our own that has run says that the queue has moved, but not that those
+		// beside it have run; the marker of a third collection comes behind all of them.
+		for range 3 {
+			ran := plantMarkers()
+			runtime.GC()
+			if !poll(ctx, func() bool { return ran.Load() == 2 }) {
+				return
+			}
+		}
+		return
+	}
+	for range 2 {
+		runtime.GC()
+		finalizers, _, cleanups, _ := queues.read()
+		done := func() bool {
+			_, finalizersRun, _, cleanupsRun := queues.read()
+			return finalizersRun >= finalizers && cleanupsRun >= cleanups
+		}
+		if !poll(ctx, done) {
+			return
+		}
+	}
+}
+
+// poll waits until done answers true; it returns false when ctx ends first.
+func poll(ctx context.Context, done func() bool) bool {
+	for pause := 100 * time.Microsecond; !done(); pause = min(2*pause, 20*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// queueCounts reads the runtime's counters of finalizers and cleanups.
+type queueCounts [4]metrics.Sample
+
+func newQueueCounts() *queueCounts {
+	return &queueCounts{
+		{Name: "/gc/finalizers/queued:finalizers"},
+		{Name: "/gc/finalizers/executed:finalizers"},
+		{Name: "/gc/cleanups/queued:cleanups"},
+		{Name: "/gc/cleanups/executed:cleanups"},
+	}
+}
+
+// known says whether this Go version has the counters.
+func (q *queueCounts) known() bool {
+	metrics.Read(q[:])
+	for i := range q {
+		if q[i].Value.Kind() != metrics.KindUint64 {
+			return false
+		}
+	}
+	return true
+}
+
+func (q *queueCounts) read() (finalizers, finalizersRun, cleanups, cleanupsRun uint64) {
+	metrics.Read(q[:])
+	return q[0].Value.Uint64(), q[1].Value.Uint64(), q[2].Value.Uint64(), q[3].Value.Uint64()
+}
+
+// plantMarkers makes garbage with a finalizer and garbage with a cleanup, and returns how many of the two have run.
+//
+//go:noinline
+func plantMarkers() *atomic.Int32 {
+	// With a pointer inside and 64 bytes long, so that the tiny allocator doesn't put it together with living objects.
+	type marker struct{ _ [8]*int }
+	ran := new(atomic.Int32)
+	runtime.SetFinalizer(new(marker), func(*marker) { ran.Add(1) })
+	runtime.AddCleanup(new(marker), func(ran *atomic.Int32) { ran.Add(1) }, ran)
+	return ran
+}

@@ -1,0 +1,223 @@
+package cgoheap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// maxSeconds is the longest time that ?seconds= may ask for.
+const maxSeconds = 3600
+
+// Handler returns the handler of the profile, which serves more than the index page of net/http/pprof can. It reads these
+// parameters of the query, and ignores others:
+//
+//   - debug=0, the default: the profile as gzipped protocol buffer; debug=1 or debug=2: as text.
+//   - gc=1: runs the garbage collector twice first, and waits up to five seconds for the finalizers and cleanups
+//     that became due, so that C memory which they free is not in the profile. Together with seconds, it does so at
+//     both ends.
+//   - seconds=N, from 1 to 3600: what changed in the next N seconds, as gzipped protocol buffer. Freed memory counts
+//     negative. It can't be combined with debug=1.
+//
+// Headers, errors, write deadlines and cancellation are like those of net/http/pprof. A query that makes no sense is
+// answered by 400 and a text that says why, methods other than GET and HEAD by 405. Four profiles at a time are made,
+// and four requests at a time may wait for their seconds to pass; more than that are answered by 503 with Retry-After.
+// The limits hold for the process, not for each handler. Where the profile isn't supported, the answer is 501.
+//
+// Beside net/http/pprof, register it with the method in the pattern, or the mux panics:
+//
+//	http.Handle("GET /debug/pprof/cgoheap", cgoheap.Handler())
+func Handler() http.Handler {
+	return handler{}
+}
+
+type handler struct{}
+
+// query is what a request asks for.
+type query struct {
+	debug   int
+	gc      bool
+	seconds int // 0: a profile of this moment
+}
+
+// parseQuery reads the parameters of a request; the error is for the client.
+func parseQuery(r *http.Request) (query, error) {
+	var q query
+	values := r.URL.Query()
+	if text := values.Get("debug"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > 2 {
+			return q, fmt.Errorf(`invalid value %q for "debug" - must be 0, 1 or 2`, text)
+		}
+		q.debug = n
+	}
+	if text := values.Get("gc"); text != "" {
+		if text != "0" && text != "1" {
+			return q, fmt.Errorf(`invalid value %q for "gc" - must be 0 or 1`, text)
+		}
+		q.gc = text == "1"
+	}
+	if text := values.Get("seconds"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxSeconds {
+			return q, fmt.Errorf(`invalid value %q for "seconds" - must be a whole number from 1 to %d`, text, maxSeconds)
+		}
+		if q.debug != 0 {
+			return q, errors.New("seconds and debug params are incompatible")
+		}
+		q.seconds = n
+	}
+	return q, nil
+}
+
+func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		serveError(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed - use GET or HEAD", r.Method))
+		return
+	}
+	if !supported {
+		serveError(w, http.StatusNotImplemented, ErrUnsupported.Error())
+		return
+	}
+	q, err := parseQuery(r)
+	if err != nil {
+		serveError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if r.Method == http.MethodHead { // the headers need no profile
+		setHeaders(w, q)
+		return
+	}
+	var data []byte
+	if q.seconds == 0 {
+		data, err = snapshotProfile(r.Context(), q)
+	} else {
+		configureWriteDeadline(w, r, q.seconds)
+		data, err = deltaProfile(r.Context(), q)
+	}
+	if err != nil {
+		serveFailure(w, q, err)
+		return
+	}
+	setHeaders(w, q)
+	w.Write(data) // an error means that the client has gone
+}
+
+// errBusy is the answer of snapshotProfile and deltaProfile to one request too many.
+var errBusy = errors.New("too many profiles at a time")
+
+// snapshotProfile makes a profile of this moment.
+func snapshotProfile(ctx context.Context, q query) ([]byte, error) {
+	if !encoders.tryAcquire() {
+		return nil, errBusy
+	}
+	defer encoders.release()
+	if q.gc {
+		collectGarbage(ctx)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return collect(q.debug)
+}
+
+// deltaProfile makes a profile of what changes in the next q.seconds.
+func deltaProfile(ctx context.Context, q query) ([]byte, error) {
+	if !deltas.tryAcquire() {
+		return nil, errBusy
+	}
+	defer deltas.release()
+	if q.gc {
+		collectGarbage(ctx)
+	}
+	earlier, err := takeSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer earlier.free()
+
+	timer := time.NewTimer(time.Duration(q.seconds) * time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+	}
+
+	// Having waited that long, it waits for its turn too.
+	if err := encoders.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer encoders.release()
+	if q.gc {
+		collectGarbage(ctx)
+	}
+	later, err := takeSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer later.free()
+	if err := later.subtract(earlier); err != nil {
+		return nil, err
+	}
+	return later.encode(0)
+}
+
+// setHeaders announces a profile.
+func setHeaders(w http.ResponseWriter, q query) {
+	h := w.Header()
+	if q.debug != 0 {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		return
+	}
+	name := profileName
+	if q.seconds != 0 {
+		name += "-delta"
+	}
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s"`, name))
+}
+
+// serveFailure answers a request that was understood but not served.
+func serveFailure(w http.ResponseWriter, q query, err error) {
+	switch {
+	case errors.Is(err, errBusy):
+		// A profile is made in a second; a place among the waiting is free after some seconds, of nobody knows which request.
+		retry := 1
+		if q.seconds != 0 {
+			retry = min(q.seconds, 30)
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(retry))
+		serveError(w, http.StatusServiceUnavailable,
+			fmt.Sprintf("%v - at most %d are made, and at most %d wait for their seconds to pass", err, maxProfiles, maxProfiles))
+	case errors.Is(err, context.DeadlineExceeded):
+		serveError(w, http.StatusRequestTimeout, err.Error())
+	default:
+		serveError(w, http.StatusInternalServerError, err.Error())
+	}
+}
+
+// serveError answers with a text, in the form in which `go tool pprof` shows it to its user.
+func serveError(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Go-Pprof", "1")
+	h.Del("Content-Disposition")
+	w.WriteHeader(status)
+	fmt.Fprintln(w, text)
+}
+
+// configureWriteDeadline makes room for the wait in the time that the server gives its answers.
+func configureWriteDeadline(w http.ResponseWriter, r *http.Request, seconds int) {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if ok && server.WriteTimeout > 0 {
+		deadline := time.Now().Add(server.WriteTimeout + time.Duration(seconds)*time.Second)
+		// A writer that can't set it keeps the server's deadline: as net/http/pprof has it.
+		_ = http.NewResponseController(w).SetWriteDeadline(deadline)
+	}
+}
