@@ -26,15 +26,6 @@ import (
 // That layout is the runtime's own affair, so it is not believed: one call is made, and what the C side finds is
 // compared with what runtime.Callers says. On any doubt Go frames stay off.
 
-// sighting is what a probe saw, beside what it should have seen.
-type sighting struct {
-	failed   bool
-	boundary uintptr   // return address into asmcgocall
-	callback uintptr   // return address into crosscall2
-	pcs      []uintptr // Go return addresses, innermost first
-	callers  []uintptr // runtime.Callers in the function that called C
-}
-
 // callers returns the stack of the calling function, itself first.
 //
 //go:noinline

@@ -35,7 +35,6 @@ import "C"
 
 import (
 	"fmt"
-	"runtime"
 	"unsafe"
 
 	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
@@ -152,61 +151,73 @@ func failure(doing string, result C.int) error {
 // calibrate makes two calls into C that look at their own stack, checks what they found, and tells the C side whether
 // stacks may be followed into Go. It returns why not, or "".
 func calibrate() string {
-	var direct, nested sighting
-	var c, d C.struct_cgoheap_go_probe
-	done := make(chan struct{})
-	// A goroutine of its own, so that the stack is short whoever initialises the package, a plugin for example. A
-	// closure without parameters, since `go f(x)` would add a wrapper that runtime.Callers leaves out.
-	go func() {
-		defer close(done)
-		probeOuter(&direct, &c, probeDirect)
-		probeOuter(&nested, &d, probeNested)
-	}()
-	<-done
-
-	problem := checkDirect(&direct)
+	direct, nested := probes()
+	problem := checkDirect(direct)
 	if problem == "" {
 		// Without the second address all but the Go frames above a callback are found: not worth refusing the rest.
-		c.callback = 0
-		if checkNested(&direct, &nested) {
-			c.callback = d.callback
+		if checkNested(direct, nested) {
+			direct.c.callback = nested.c.callback
 		}
-		if err := failure("joining Go frames", C.cgoheap_go_join(&c)); err == nil {
+		err := failure("joining Go frames", C.cgoheap_go_join(direct.c))
+		if err == nil {
 			return ""
-		} else {
-			problem = err.Error()
 		}
+		problem = err.Error()
 	}
 	C.cgoheap_go_refuse()
 	return problem
 }
 
+// probes calls the probe straight from Go, and below a callback.
+func probes() (direct, nested *sighting) {
+	direct = &sighting{c: new(C.struct_cgoheap_go_probe)}
+	nested = &sighting{c: new(C.struct_cgoheap_go_probe)}
+	done := make(chan struct{})
+	// A goroutine of its own, so that the stack is short whoever initialises the package, a plugin for example. A
+	// closure without parameters, since `go f(x)` would add a wrapper that runtime.Callers leaves out.
+	go func() {
+		defer close(done)
+		probeOuter(direct, probeDirect)
+		probeOuter(nested, probeNested)
+	}()
+	<-done
+	return direct, nested
+}
+
+// sighting is what a probe saw, beside what it should have seen.
+type sighting struct {
+	c        *C.struct_cgoheap_go_probe // apart: cgo passes no memory to C that holds Go pointers
+	failed   bool
+	boundary uintptr   // return address into asmcgocall
+	callback uintptr   // return address into crosscall2
+	pcs      []uintptr // Go return addresses, innermost first
+	callers  []uintptr // runtime.Callers in the function that called C
+}
+
 // probeOuter is the second of the two functions that a probe must find on the stack.
 //
 //go:noinline
-func probeOuter(s *sighting, c *C.struct_cgoheap_go_probe, inner func(*sighting, *C.struct_cgoheap_go_probe)) {
-	inner(s, c)
-	s.boundary, s.callback = uintptr(c.boundary), uintptr(c.callback)
-	for i := 0; i < len(c.pcs) && i < int(c.n_pcs); i++ {
-		s.pcs = append(s.pcs, uintptr(c.pcs[i]))
+func probeOuter(s *sighting, inner func(*sighting)) {
+	inner(s)
+	s.boundary, s.callback = uintptr(s.c.boundary), uintptr(s.c.callback)
+	for i := 0; i < len(s.c.pcs) && i < int(s.c.n_pcs); i++ {
+		s.pcs = append(s.pcs, uintptr(s.c.pcs[i]))
 	}
 }
 
 // probeDirect calls the probe.
 //
 //go:noinline
-func probeDirect(s *sighting, c *C.struct_cgoheap_go_probe) {
+func probeDirect(s *sighting) {
 	s.callers = callers()
-	s.failed = C.cgoheap_go_probe(c) != C.CGOHEAP_OK
-	runtime.KeepAlive(s)
+	s.failed = C.cgoheap_go_probe(s.c) != C.CGOHEAP_OK
 }
 
 // probeNested calls the probe through C and Go.
 //
 //go:noinline
-func probeNested(s *sighting, c *C.struct_cgoheap_go_probe) {
+func probeNested(s *sighting) {
 	s.callers = callers()
-	probe.Nested(C.cgoheap_go_probe, unsafe.Pointer(c))
-	s.failed = c.n_pcs == 0
-	runtime.KeepAlive(s)
+	probe.Nested(C.cgoheap_go_probe, unsafe.Pointer(s.c))
+	s.failed = s.c.n_pcs == 0
 }
