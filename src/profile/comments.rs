@@ -1,0 +1,54 @@
+//! What a reader of a profile must know beside the numbers.
+
+use crate::snapshot::Snapshot;
+use crate::stats::GoFrames;
+
+/// Sentences for the profile's comments (`go tool pprof -comments`).
+///
+/// pprof prints them above each listing too, so a profile with nothing odd in it has few.
+/// None may begin with `executableInfo=`, which a well-known server takes for data.
+pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
+    let mut out = vec![
+        "cgoheap: C memory of this process, seen in malloc and its relatives".to_owned(),
+        interval(snapshot.interval_bytes),
+        "not covered: mmap, thread stacks, the allocator's overhead, code without hooks".to_owned(),
+        format!("cgoheap's own tables: {} bytes", snapshot.stats.own_bytes),
+    ];
+    if snapshot.stats.go_frames != GoFrames::Joined as u64 {
+        out.push(format!("Go frames: {}", go_frames(snapshot)));
+    }
+    out.extend(lost(snapshot).map(|(words, count)| format!("{words}: {count}")));
+    out
+}
+
+fn interval(bytes: u64) -> String {
+    match bytes {
+        0 => "sampling is off: no allocation is added, earlier ones leave when they are freed".to_owned(),
+        1 => "sampling interval: 1 byte: every allocation is counted, values are exact requested sizes"
+            .to_owned(),
+        _ => format!(
+            "sampling interval: {bytes} bytes on average: values are estimates of requested sizes, already scaled up"
+        ),
+    }
+}
+
+/// Whether stacks go on from C to Go.
+pub(super) fn go_frames(snapshot: &Snapshot) -> &'static str {
+    const JOINED: u64 = GoFrames::Joined as u64;
+    const NOT_ASKED: u64 = GoFrames::NotAsked as u64;
+    match snapshot.stats.go_frames {
+        JOINED => "joined",
+        NOT_ASKED => "not asked for",
+        _ => "off, this Go version lays out its stacks otherwise",
+    }
+}
+
+/// Each reason for a loss that did occur, with the number of times.
+pub(super) fn lost(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
+    snapshot
+        .stats
+        .lost
+        .described()
+        .into_iter()
+        .filter(|&(_, count)| count != 0)
+}

@@ -1,0 +1,194 @@
+//! 7. **Profile**: a snapshot of addresses and numbers becomes a message that `go tool pprof` and its relatives read.
+//!
+//! ```text
+//!   Snapshot ──┐                                         ┌─> proto: messages, gzip       (Format::Proto)
+//!   GoNames  ──┼─> name every frame ─> seam ─> Stacks ───┤
+//!   Symbolizer ┘   (this file)        (seam.rs)          └─> text: what debug=1 shows    (Format::Text)
+//! ```
+//!
+//! - [`names`] reads the table in which the Go side hands over the names of its addresses;
+//! - `seam` decides which frames a person sees where C and Go meet;
+//! - `intern` gives locations, functions and strings their numbers;
+//! - `mapping` finds the object behind an address;
+//! - `proto` and `text` write.
+//!
+//! Nothing here knows of hooks or tables of live blocks: the input is plain data, so tests make it by hand. Values in
+//! a snapshot are already scaled; they are written as they are.
+//!
+//! Context: control.
+
+mod comments;
+mod intern;
+mod mapping;
+pub mod names;
+mod proto;
+mod seam;
+mod text;
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use crate::frame::Frame;
+use crate::snapshot::{Module, Snapshot, Values};
+pub use names::GoNames;
+
+/// What [`encode`] writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// profile.proto, gzipped: <https://github.com/google/pprof/blob/main/proto/profile.proto>.
+    Proto,
+    /// The text that Go shows for `debug=1`; `go tool pprof` reads it too, without names.
+    Text,
+}
+
+/// One function at one place in the source. Several belong to one address where the compiler inlined.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// Name as a person writes it, demangled.
+    pub function: String,
+    /// Name in the symbol table.
+    pub system_name: String,
+    /// Source file; empty when only a symbol table named the address.
+    pub file: String,
+    /// Line of the call in `file`; 0 when not known.
+    pub line: u32,
+    /// First line of the function; 0 when not known.
+    pub start_line: u32,
+}
+
+/// Names addresses of native code.
+pub trait Symbolizer {
+    /// Appends what is at `frame` to `out`, innermost first; nothing when it isn't known. `out` is empty at the call.
+    ///
+    /// `module` is the object that the frame names. [`encode`] asks for each frame once, all frames of one object
+    /// one after the other, so that an implementation needs to hold one object's debug information at a time.
+    fn resolve(&mut self, frame: Frame, module: Option<&Module>, out: &mut Vec<Line>);
+}
+
+/// A physical frame as it will be shown: where it is, and the lines that are left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// `None` for a frame that we made up, such as `[stack cut: too deep]`.
+    frame: Option<Frame>,
+    /// Innermost first. Empty for an address that nobody could name.
+    lines: Rc<[Line]>,
+}
+
+/// All stacks of a snapshot, named and cut, each distinct place once.
+pub(crate) struct Stacks {
+    places: Vec<Place>,
+    /// Indices into `places`, leaf first, and what was allocated there. Distinct, none all zero.
+    stacks: Vec<(Vec<usize>, Values)>,
+}
+
+/// The names of all frames of a snapshot.
+type Names = HashMap<Frame, Rc<[Line]>>;
+
+/// Names and encodes `snapshot`. Never fails: what can't be named stays a bare address.
+pub fn encode(
+    snapshot: &Snapshot,
+    go_names: &GoNames,
+    symbolizer: &mut dyn Symbolizer,
+    format: Format,
+) -> Vec<u8> {
+    let stacks = Stacks::new(snapshot, &name_frames(snapshot, go_names, symbolizer));
+    match format {
+        Format::Proto => proto::gzip(&proto::message(snapshot, &stacks)),
+        Format::Text => text::write(snapshot, &stacks),
+    }
+}
+
+/// Asks for every distinct frame once, by object and address.
+fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer) -> Names {
+    // The module is in a frame's high bits, so the set's order is "by object, then by address".
+    let frames: BTreeSet<Frame> = snapshot
+        .stacks
+        .iter()
+        .flat_map(|record| record.frames.iter().copied())
+        .collect();
+    frames
+        .into_iter()
+        .map(|frame| {
+            let mut lines = Vec::new();
+            if frame.is_go() {
+                go_names.lines(frame.return_address(), &mut lines);
+            } else {
+                symbolizer.resolve(
+                    frame,
+                    mapping::named_by(frame, &snapshot.modules),
+                    &mut lines,
+                );
+            }
+            (frame, lines.into())
+        })
+        .collect()
+}
+
+impl Stacks {
+    fn new(snapshot: &Snapshot, names: &Names) -> Stacks {
+        let mut places = intern::Places::default();
+        let mut index: HashMap<Vec<usize>, usize> = HashMap::new();
+        let mut stacks: Vec<(Vec<usize>, Values)> = Vec::new();
+        for record in &snapshot.stacks {
+            let path: Vec<usize> = seam::places(record, names)
+                .into_iter()
+                .map(|place| places.number(place))
+                .collect();
+            // Stacks that differed only in frames that were cut are one now.
+            match index.get(&path) {
+                Some(&at) => stacks[at].1 = sum(stacks[at].1, record.values),
+                None => {
+                    index.insert(path.clone(), stacks.len());
+                    stacks.push((path, record.values));
+                }
+            }
+        }
+        // Viewers refuse or drop samples without any value; in a difference they are the usual case.
+        stacks.retain(|(_, values)| *values != Values::default());
+        let mut stacks = Stacks {
+            places: places.into_vec(),
+            stacks,
+        };
+        stacks.drop_unused_places();
+        stacks
+    }
+
+    fn drop_unused_places(&mut self) {
+        let mut new_number = vec![None; self.places.len()];
+        let mut kept = Vec::new();
+        for place in self.stacks.iter_mut().flat_map(|(path, _)| path) {
+            let number = *new_number[*place].get_or_insert_with(|| {
+                kept.push(self.places[*place].clone());
+                kept.len() - 1
+            });
+            *place = number;
+        }
+        self.places = kept;
+    }
+
+    /// The places of one stack, leaf first.
+    fn path<'a>(&'a self, path: &'a [usize]) -> impl Iterator<Item = &'a Place> {
+        path.iter().map(|&place| &self.places[place])
+    }
+
+    fn total(&self) -> Values {
+        self.stacks
+            .iter()
+            .fold(Values::default(), |total, (_, values)| sum(total, *values))
+    }
+}
+
+/// Saturating: an estimate of 2^63 bytes is wrong anyway, and a profile must come out.
+fn sum(a: Values, b: Values) -> Values {
+    Values {
+        alloc_objects: a.alloc_objects.saturating_add(b.alloc_objects),
+        alloc_bytes: a.alloc_bytes.saturating_add(b.alloc_bytes),
+        inuse_objects: a.inuse_objects.saturating_add(b.inuse_objects),
+        inuse_bytes: a.inuse_bytes.saturating_add(b.inuse_bytes),
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
