@@ -8,7 +8,7 @@
  * are negative errno-like codes of `enum cgoheap_result` only where it says so. Nothing here sets errno unless the
  * function that it stands for does.
  */
-#ifndef CGOHEAP_H
+#if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__) /* `-include` reaches .S files too, which hold no C */
 #define CGOHEAP_H
 
 #include <stddef.h> /* the compiler's own, which fixes no feature macros; <stdint.h> would */
@@ -111,7 +111,14 @@ struct cgoheap_go_probe {
 };
 
 /* Fills `out` from the stack of the calling thread. CGOHEAP_ERR_GO_LAYOUT when no boundary was found. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* g++: "hides constructor", since struct and function share a name */
+#endif
 int cgoheap_go_probe(struct cgoheap_go_probe *out);
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* Accepts a probe that Go has checked: from now on stacks are followed into Go. */
 int cgoheap_go_join(const struct cgoheap_go_probe *probe);
@@ -119,11 +126,166 @@ int cgoheap_go_join(const struct cgoheap_go_probe *probe);
 /* Go's check failed: Go frames stay off, and the stats say so. */
 void cgoheap_go_refuse(void);
 
-/* ---------------------------------------------------------------------------------------------------------- hooks */
+/* ---------------------------------------------------------------------------------------------------------- hooks
 
-/* REDIRECTION PART GOES HERE */
+   What the functions below stand for, they do, results and errno included; besides, they book the block. The forms
+   with `_at` also take the place of the call, which becomes the leaf of the profile, exact in a stripped binary too.
+   `file` and `func` are read during the call only. A null `file` means no place known.
+   A block may be freed by cgoheap_free, by plain free, or by realloc of either kind. */
+
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define CGOHEAP_NOTHROW noexcept
+#elif defined(__cplusplus)
+#define CGOHEAP_NOTHROW throw()
+#elif defined(__GNUC__)
+#define CGOHEAP_NOTHROW __attribute__((__nothrow__))
+#else
+#define CGOHEAP_NOTHROW
+#endif
+
+#if defined(__GNUC__)
+#define CGOHEAP_ATTRIBUTE(list) __attribute__(list)
+#else
+#define CGOHEAP_ATTRIBUTE(list)
+#endif
+
+void *cgoheap_malloc(size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1)));
+void *cgoheap_calloc(size_t count, size_t size) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1, 2)));
+void *cgoheap_realloc(void *block, size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__alloc_size__(2)));
+void *cgoheap_reallocarray(void *block, size_t count, size_t size) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__alloc_size__(2, 3)));
+void cgoheap_free(void *block) CGOHEAP_NOTHROW;
+char *cgoheap_strdup(const char *text) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+char *cgoheap_strndup(const char *text, size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+int cgoheap_posix_memalign(void **out, size_t alignment, size_t size) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__nonnull__(1)));
+void *cgoheap_aligned_alloc(size_t alignment, size_t size) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(2), __alloc_align__(1)));
+void *cgoheap_memalign(size_t alignment, size_t size) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(2), __alloc_align__(1)));
+void *cgoheap_valloc(size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1)));
+size_t cgoheap_malloc_usable_size(void *block) CGOHEAP_NOTHROW;
+int cgoheap_asprintf(char **out, const char *format, ...) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__format__(__printf__, 2, 3)));
+
+void *cgoheap_malloc_at(size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1)));
+void *cgoheap_calloc_at(size_t count, size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1, 2)));
+void *cgoheap_realloc_at(void *block, size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__alloc_size__(2)));
+void *cgoheap_reallocarray_at(void *block, size_t count, size_t size, const char *file, int line,
+                              const char *func) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__alloc_size__(2, 3)));
+char *cgoheap_strdup_at(const char *text, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+char *cgoheap_strndup_at(const char *text, size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+int cgoheap_posix_memalign_at(void **out, size_t alignment, size_t size, const char *file, int line,
+                              const char *func) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__nonnull__(1)));
+void *cgoheap_aligned_alloc_at(size_t alignment, size_t size, const char *file, int line,
+                               const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(2), __alloc_align__(1)));
+void *cgoheap_memalign_at(size_t alignment, size_t size, const char *file, int line,
+                          const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(2), __alloc_align__(1)));
+void *cgoheap_valloc_at(size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1)));
+int cgoheap_asprintf_at(const char *file, int line, const char *func, char **out, const char *format, ...)
+    CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__format__(__printf__, 5, 6)));
+
+#if defined(__GNUC__) /* va_list without <stdarg.h>, whose macros a program may not want */
+int cgoheap_vasprintf(char **out, const char *format, __builtin_va_list arguments) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__format__(__printf__, 2, 0)));
+int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **out, const char *format,
+                         __builtin_va_list arguments) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__format__(__printf__, 5, 0)));
+#endif
+
+#undef CGOHEAP_NOTHROW
+#undef CGOHEAP_ATTRIBUTE
 
 #ifdef __cplusplus
 }
 #endif
+
+/* ------------------------------------------------------------------------------------------------------ redirection
+
+   Unless CGOHEAP_NO_REDIRECT is defined, two things happen to the names malloc, calloc, realloc, reallocarray, strdup,
+   strndup, posix_memalign, aligned_alloc, memalign and valloc from here to the end of the file being compiled:
+
+   1. Labels (cgoheap_labels.h). The libc functions keep their names in C, but the compiler emits calls of
+      cgoheap_malloc and so on. So `&malloc`, `(malloc)(n)`, a struct member filled with malloc, and inline functions
+      of headers are all seen, and `free` and `malloc_usable_size` need no macro: members and methods with these names
+      are left alone. The compiler may still leave out an allocation that it finds useless, as without labels.
+   2. Macros. A call by name becomes a call of the `_at` form with its place added. Arguments are evaluated once, and
+      the result is an ordinary call expression. A call with another number of arguments than libc's function takes is
+      passed through as written: `allocator.malloc(ctx, n)` compiles.
+
+   asprintf and vasprintf have the macro only: with _FORTIFY_SOURCE libc defines them inline, out of a label's reach.
+
+   A macro named malloc would mangle libc's own prototypes if it came before them, and `-include` does come before.
+   Including libc's headers from here would be no help: that fixes the feature macros (_GNU_SOURCE, _POSIX_C_SOURCE,
+   _FILE_OFFSET_BITS) before the file can define them. So this folder, which the compiler searches first, holds
+   headers named stdlib.h, string.h, stdio.h, malloc.h, mm_malloc.h, cstdlib and cmath, which set the macros aside,
+   include the real header (#include_next) and put the macros back; without this header they do nothing.
+
+   What does not compile, and what to do:
+     - `x.malloc(n)`, a member with as many arguments as libc's: write `(x.malloc)(n)`, or `#undef malloc` in that file
+       (its calls are still seen, by address instead of by place);
+     - a declaration or definition of a function with one of the names, also as a C++ method (QString::asprintf,
+       jemalloc.h): define CGOHEAP_NO_REDIRECT for that file, or give it a folder of its own without `-include`.
+   With CGOHEAP_NO_REDIRECT all functions above can still be called by their own names.
+   Where cgoheap doesn't run, nothing is redirected. */
+#if defined(__linux__) && defined(__x86_64__) && defined(__GNUC__) && !defined(CGOHEAP_NO_REDIRECT)
+#define CGOHEAP_REDIRECTS 1
+
+#include "cgoheap_labels.h"
+#include "cgoheap_count.h"
+
+/* Not __LINE__, which gives the last line of a call several lines long (with clang both do); not __func__, which C++
+   lacks in an initialiser outside of functions. */
+#define CGOHEAP_PLACE __FILE__, __builtin_LINE(), __builtin_FUNCTION()
+
+#define CGOHEAP_SITED(name, ...) cgoheap_##name##_at(__VA_ARGS__, CGOHEAP_PLACE)
+#define CGOHEAP_PLAIN(name, ...) name(__VA_ARGS__)
+
+/* libc's own macros, as for asprintf with _FORTIFY_SOURCE, give way */
+#undef malloc
+#undef calloc
+#undef realloc
+#undef reallocarray
+#undef strdup
+#undef strndup
+#undef posix_memalign
+#undef aligned_alloc
+#undef memalign
+#undef valloc
+#undef asprintf
+#undef vasprintf
+
+#define malloc(...) CGOHEAP_IF_1(__VA_ARGS__)(malloc, __VA_ARGS__)
+#define calloc(...) CGOHEAP_IF_2(__VA_ARGS__)(calloc, __VA_ARGS__)
+#define realloc(...) CGOHEAP_IF_2(__VA_ARGS__)(realloc, __VA_ARGS__)
+#define reallocarray(...) CGOHEAP_IF_3(__VA_ARGS__)(reallocarray, __VA_ARGS__)
+#define strdup(...) CGOHEAP_IF_1(__VA_ARGS__)(strdup, __VA_ARGS__)
+#define strndup(...) CGOHEAP_IF_2(__VA_ARGS__)(strndup, __VA_ARGS__)
+#define posix_memalign(...) CGOHEAP_IF_3(__VA_ARGS__)(posix_memalign, __VA_ARGS__)
+#define aligned_alloc(...) CGOHEAP_IF_2(__VA_ARGS__)(aligned_alloc, __VA_ARGS__)
+#define memalign(...) CGOHEAP_IF_2(__VA_ARGS__)(memalign, __VA_ARGS__)
+#define valloc(...) CGOHEAP_IF_1(__VA_ARGS__)(valloc, __VA_ARGS__)
+#define asprintf(...) cgoheap_asprintf_at(CGOHEAP_PLACE, __VA_ARGS__)
+#define vasprintf(...) cgoheap_vasprintf_at(CGOHEAP_PLACE, __VA_ARGS__)
+
+#ifdef __cplusplus
+namespace std { /* what `std::malloc(n)` turns into; free is std's own, by its label */
+using ::cgoheap_aligned_alloc_at;
+using ::cgoheap_calloc_at;
+using ::cgoheap_malloc_at;
+using ::cgoheap_realloc_at;
+}
+#endif
+
+#endif /* redirection */
+
 #endif /* CGOHEAP_H */
