@@ -62,6 +62,11 @@ impl Frame {
         ModuleId((self.0 >> ADDRESS_BITS) as u16)
     }
 
+    /// The whole word: a key that no other address and no other object has. Never 0 for a frame in a known object.
+    pub const fn cache_key(self) -> u64 {
+        self.0
+    }
+
     /// Whether the Go side names this frame.
     pub const fn is_go(self) -> bool {
         self.module().0 == ModuleId::GO.0

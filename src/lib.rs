@@ -1,6 +1,67 @@
-//! cgoheap: the C memory of a Go program.
+//! cgoheap shows the C memory of a Go program where Go developers already look, `/debug/pprof/`, with the C line that
+//! allocated it and the Go call that led there, cheaply enough to be always on.
+//!
+//! # One allocation, followed
+//!
+//! 1. [`hook`]: the C-ABI malloc family. Calls the real allocator, returns its pointer unchanged, then books the block.
+//! 2. [`sampler`]: a countdown of bytes per thread decides whether this block is sampled, and what it stands for.
+//! 3. [`unwind`]: the caller's stack, from C through the goroutine to its first function. Go is never called.
+//! 4. [`stack_table`] and [`live_table`]: each distinct stack once, each sampled block until it is freed, in memory
+//!    straight from mmap ([`arena`], [`sys`]). [`module`] remembers which object each C address was in.
+//! 5. [`snapshot`]: plain data, copied under short locks.
+//! 6. [`symbolize`] names C addresses; Go names its own.
+//! 7. [`profile`]: profile.proto, or text.
+//! 8. [`ffi`]: the C functions that the Go package calls, declared in `include/cgoheap.h`.
+//!
+//! [`control`] holds the settings, [`stats`] counts everything that was lost and why.
+//!
+//! # Two kinds of code
+//!
+//! Functions marked `Context: hook` run inside malloc: they may not allocate, block without bound, panic, call Go, or
+//! change errno. The others are `Context: control`; their own allocations are not recorded ([`hook::guard`]).
+//!
+//! linux/amd64 with glibc 2.35 or later. What depends on the processor is in [`hook::entry`], [`sys::thread`] and
+//! [`unwind`]; what depends on the C library in [`sys`] and [`module`].
 
+pub mod arena;
+pub mod control;
+pub mod ffi;
 pub mod frame;
+pub mod hash;
+pub mod hook;
+pub mod live_table;
+pub mod module;
+pub mod profile;
+pub mod sampler;
+pub mod site;
 pub mod snapshot;
+pub mod stack_table;
 pub mod stats;
+pub mod symbolize;
+pub mod sync;
+pub mod sys;
+pub mod unwind;
+
 pub use stats::Stats;
+
+/// Writes a gzipped pprof profile of this process to `path`, created or truncated, mode 0600. Go addresses stay unnamed:
+/// a Go program uses the Go package. Context: control.
+///
+/// # Errors
+/// What the file system says; [`std::io::ErrorKind::OutOfMemory`] when the tables can't be copied.
+pub fn write_profile(path: impl AsRef<std::path::Path>) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let _guard = hook::guard::Guard::enter();
+    let snapshot = snapshot::take().ok_or(std::io::ErrorKind::OutOfMemory)?;
+    let names = profile::names::GoNames::default();
+    let mut symbols = symbolize::ProcessSymbols::new();
+    let bytes = profile::encode(&snapshot, &names, &mut symbols, profile::Format::Proto);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(&bytes)
+}

@@ -1,7 +1,11 @@
 //! 6. **Snapshot**: a copy of the tables as plain data, taken under short locks. Nothing is named or encoded here.
 
 use crate::frame::{End, Frame, ModuleId};
+use crate::hook::guard::Guard;
+use crate::stack_table::StackId;
 use crate::stats::Stats;
+use crate::sys::clock;
+use crate::{live_table, module, sampler, stack_table};
 
 /// Where a redirected call stands in the source, as the header handed it over.
 ///
@@ -82,4 +86,116 @@ pub struct Snapshot {
     pub modules: Vec<Module>,
     /// Counters at that time.
     pub stats: Stats,
+}
+
+/// Copies the tables. Holds the lock of one shard of the live table at a time, for a walk over its entries; allocates
+/// nothing meanwhile. `None` when memory is short. Context: control.
+pub fn take() -> Option<Snapshot> {
+    let _guard = Guard::enter();
+    crate::control::read_environment_once();
+    // Stacks that appear from here on belong to the next snapshot.
+    let stack_count = stack_table::end_of_ids();
+    let mut inuse: Vec<(u64, u64)> = Vec::new();
+    inuse.try_reserve_exact(stack_count).ok()?;
+    inuse.resize(stack_count, (0, 0));
+    live_table::for_each(|entry| {
+        if let Some((objects, bytes)) = inuse.get_mut(entry.stack.0 as usize) {
+            *objects = objects.wrapping_add(entry.weight.objects_fixed());
+            *bytes = bytes.wrapping_add(entry.bytes());
+        }
+    });
+    let mut stacks = Vec::new();
+    for (id, (inuse_objects, inuse_bytes)) in (0u32..).zip(inuse) {
+        let Some(record) = stack_table::get(StackId(id)) else {
+            continue;
+        };
+        let values = Values {
+            // A sample enters the live table a moment before it is added to its stack's totals.
+            alloc_objects: objects(record.alloc_objects_fixed().max(inuse_objects)),
+            alloc_bytes: record.alloc_bytes().max(inuse_bytes) as i64,
+            inuse_objects: objects(inuse_objects),
+            inuse_bytes: inuse_bytes as i64,
+        };
+        if values != Values::default() {
+            stacks.push(StackRecord {
+                id,
+                site: record.site(),
+                frames: record.frames().to_vec(),
+                end: record.end,
+                values,
+            });
+        }
+    }
+    Some(Snapshot {
+        time_nanos: clock::wall_nanos(),
+        duration_nanos: 0,
+        interval_bytes: sampler::interval(),
+        modules: modules_of(&stacks),
+        stacks,
+        stats: crate::stats::read(),
+    })
+}
+
+fn objects(fixed: u64) -> i64 {
+    sampler::whole_objects(fixed) as i64
+}
+
+/// Every object that a frame lies in. Go's frames don't say which; their object is looked up now, since Go code is
+/// never unloaded.
+fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
+    let mut ids: Vec<ModuleId> = Vec::new();
+    let mut go: Option<&module::Entry> = None;
+    for frame in stacks.iter().flat_map(|stack| &stack.frames) {
+        if !frame.is_go() {
+            ids.push(frame.module());
+        } else if !go.is_some_and(|known| (known.map_start..known.map_end).contains(&frame.call_address())) {
+            go = module::find(frame.call_address());
+            ids.extend(go.map(|entry| entry.id));
+        }
+        if ids.len() > 1 << 16 {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().filter_map(module::describe).collect()
+}
+
+impl Snapshot {
+    /// Turns this into what happened since `earlier`: all values are subtracted, stacks that didn't change go away.
+    pub fn subtract(&mut self, earlier: &Snapshot) {
+        self.duration_nanos = self.time_nanos - earlier.time_nanos;
+        for stack in &mut self.stacks {
+            let Ok(index) = earlier.stacks.binary_search_by_key(&stack.id, |stack| stack.id) else {
+                continue;
+            };
+            let Some(Values {
+                alloc_objects,
+                alloc_bytes,
+                inuse_objects,
+                inuse_bytes,
+            }) = earlier.stacks.get(index).map(|stack| stack.values)
+            else {
+                continue;
+            };
+            stack.values.alloc_objects -= alloc_objects;
+            stack.values.alloc_bytes -= alloc_bytes;
+            stack.values.inuse_objects -= inuse_objects;
+            stack.values.inuse_bytes -= inuse_bytes;
+        }
+        self.stacks.retain(|stack| stack.values != Values::default());
+    }
+
+    /// The distinct return addresses in Go code, ascending.
+    pub fn go_return_addresses(&self) -> Vec<u64> {
+        let frames = self.stacks.iter().flat_map(|stack| &stack.frames);
+        let mut addresses: Vec<u64> = frames
+            .filter(|frame| frame.is_go())
+            .map(|frame| frame.return_address())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
 }

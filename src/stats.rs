@@ -112,3 +112,33 @@ pub struct Stats {
     /// What was lost, by reason.
     pub lost: Lost,
 }
+
+/// Copies all totals and counters. Walks the stack table and takes the live table's locks one after the other.
+/// Context: control.
+pub fn read() -> Stats {
+    use crate::{live_table, sampler, stack_table, sys::pages, unwind};
+    let _guard = crate::hook::guard::Guard::enter();
+    let (live_objects_fixed, live_bytes) = live_table::totals();
+    let mut stats = Stats {
+        interval_bytes: sampler::interval(),
+        live_objects: sampler::whole_objects(live_objects_fixed),
+        live_bytes,
+        samples: live_table::samples(),
+        live_samples: live_table::len() as u64,
+        own_bytes: pages::mapped_bytes(),
+        go_frames: u64::from(unwind::go::state()),
+        lost: COUNTERS.read(),
+        ..Stats::default()
+    };
+    let mut alloc_objects_fixed = 0u64;
+    for id in 0..stack_table::end_of_ids() as u32 {
+        let Some(record) = stack_table::get(stack_table::StackId(id)) else {
+            continue;
+        };
+        stats.stacks += u64::from(id != 0);
+        alloc_objects_fixed = alloc_objects_fixed.saturating_add(record.alloc_objects_fixed());
+        stats.alloc_bytes = stats.alloc_bytes.saturating_add(record.alloc_bytes());
+    }
+    stats.alloc_objects = sampler::whole_objects(alloc_objects_fixed);
+    stats
+}

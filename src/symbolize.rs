@@ -67,11 +67,7 @@ impl Symbolizer for ProcessSymbols {
         let Some(loader) = self.loader(module) else {
             return;
         };
-        lines_at(
-            loader,
-            frame.call_address().wrapping_sub(module.load_bias),
-            out,
-        );
+        lines_at(loader, frame.call_address().wrapping_sub(module.load_bias), out);
         known().insert(frame, out.as_slice().into());
     }
 }
@@ -80,18 +76,11 @@ impl Symbolizer for ProcessSymbols {
 fn lines_at(loader: &Loader, address: u64, out: &mut Vec<Line>) {
     if let Ok(mut frames) = loader.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {
-            let system_name = frame
-                .function
-                .as_ref()
-                .and_then(|function| function.raw_name().ok());
+            let system_name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
             let location = frame.location;
             out.push(Line {
                 system_name: system_name.map(String::from).unwrap_or_default(),
-                file: location
-                    .as_ref()
-                    .and_then(|at| at.file)
-                    .unwrap_or_default()
-                    .to_owned(),
+                file: location.as_ref().and_then(|at| at.file).unwrap_or_default().to_owned(),
                 line: location.and_then(|at| at.line).unwrap_or(0),
                 ..Line::default()
             });
@@ -173,10 +162,7 @@ mod tests {
     fn library(name: &str, build_id: bool) -> (Library, Module) {
         let folder = std::env::temp_dir().join(format!("cgoheap-symbolize-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let (source, path) = (
-            folder.join(format!("{name}.cc")),
-            folder.join(format!("{name}.so")),
-        );
+        let (source, path) = (folder.join(format!("{name}.cc")), folder.join(format!("{name}.so")));
         std::fs::write(
             &source,
             "static void *__attribute__((noinline)) after() { return __builtin_return_address(0); }\n\
@@ -241,8 +227,7 @@ mod tests {
 
         fn probe(&self) -> u64 {
             // SAFETY: the type of `probe` in the source above.
-            let probe: extern "C" fn() -> u64 =
-                unsafe { core::mem::transmute(self.symbol(c"probe")) };
+            let probe: extern "C" fn() -> u64 = unsafe { core::mem::transmute(self.symbol(c"probe")) };
             probe()
         }
     }
@@ -278,21 +263,9 @@ mod tests {
         let (library, module) = library("late", true);
         let module = module_with_id(&module, 101);
         let lines = resolve(Frame::new(library.probe(), module.id), Some(&module));
-        let shown: Vec<_> = lines
-            .iter()
-            .map(|l| (l.function.as_str(), l.line))
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                ("depot::inner(int)", 4),
-                ("void* depot::outer<int>(int)", 7)
-            ]
-        );
-        assert!(
-            lines.iter().all(|line| line.file.ends_with("/late.cc")),
-            "{lines:?}"
-        );
+        let shown: Vec<_> = lines.iter().map(|l| (l.function.as_str(), l.line)).collect();
+        assert_eq!(shown, [("depot::inner(int)", 4), ("void* depot::outer<int>(int)", 7)]);
+        assert!(lines.iter().all(|line| line.file.ends_with("/late.cc")), "{lines:?}");
         assert_eq!(lines[1].system_name, "_ZN5depot5outerIiEEPvT_");
     }
 
@@ -305,10 +278,7 @@ mod tests {
             loaded: false,
             ..module_with_id(&module, id)
         };
-        assert_eq!(
-            resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(),
-            2
-        );
+        assert_eq!(resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(), 2);
 
         let replaced = Module {
             build_id: vec![1; 20],
@@ -317,10 +287,7 @@ mod tests {
         assert!(resolve(Frame::new(at, ModuleId(111)), Some(&replaced)).is_empty());
 
         std::fs::remove_file(&module.path).unwrap();
-        assert_eq!(
-            resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(),
-            2
-        );
+        assert_eq!(resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(), 2);
         assert!(resolve(Frame::new(at, ModuleId(112)), Some(&closed(112))).is_empty());
     }
 
@@ -335,10 +302,7 @@ mod tests {
         };
         assert!(resolve(Frame::new(at, ModuleId(120)), Some(&closed)).is_empty());
         let loaded = module_with_id(&module, 120);
-        assert_eq!(
-            resolve(Frame::new(at, ModuleId(120)), Some(&loaded)).len(),
-            2
-        );
+        assert_eq!(resolve(Frame::new(at, ModuleId(120)), Some(&loaded)).len(), 2);
     }
 
     #[test]
@@ -375,9 +339,7 @@ mod tests {
         let module = module_with_id(&module, 140);
         let frame = Frame::new(library.probe(), module.id);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| resolve(frame, Some(&module))))
-                .collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| resolve(frame, Some(&module)))).collect();
             for thread in threads {
                 assert_eq!(thread.join().unwrap()[0].function, "depot::inner(int)");
             }

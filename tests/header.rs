@@ -29,18 +29,12 @@ fn installed(names: &[&'static str]) -> Vec<&'static str> {
             .is_ok_and(|out| out.status.success())
     };
     let found: Vec<_> = names.iter().copied().filter(|name| works(name)).collect();
-    assert!(
-        found.contains(&names[0]),
-        "{} is needed for this test",
-        names[0]
-    );
+    assert!(found.contains(&names[0]), "{} is needed for this test", names[0]);
     found
 }
 
 fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/header")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/header").join(name)
 }
 
 /// A path of its own for what one test makes.
@@ -52,18 +46,12 @@ fn output(name: &str) -> PathBuf {
 
 /// Runs `command`, which has to succeed, and returns what it printed to stdout.
 fn run(command: &mut Command) -> String {
-    let out = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let out = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (stdout, stderr) = (
         String::from_utf8_lossy(&out.stdout),
         String::from_utf8_lossy(&out.stderr),
     );
-    assert!(
-        out.status.success(),
-        "{command:?}: {}\n{stdout}{stderr}",
-        out.status
-    );
+    assert!(out.status.success(), "{command:?}: {}\n{stdout}{stderr}", out.status);
     stdout.into_owned()
 }
 
@@ -104,10 +92,7 @@ fn build_and_run(program: &str, compilers: &[&'static str], standards: &[&str], 
                 for way in ways {
                     let binary = output(&format!("{program}-{name}"));
                     let mut command = compiler(name);
-                    command
-                        .arg(format!("-std={standard}"))
-                        .args(mode)
-                        .args(*way);
+                    command.arg(format!("-std={standard}")).args(mode).args(*way);
                     run(command
                         .arg(source(program))
                         .args(["-x", "none"])
@@ -132,11 +117,7 @@ fn the_header_alone_compiles_in_every_language() {
     .unwrap();
     let languages = [
         (C, "c", &["c99", "c11", "gnu17", "gnu2x"][..]),
-        (
-            CPP,
-            "c++",
-            &["gnu++98", "c++11", "c++14", "c++17", "c++20"][..],
-        ),
+        (CPP, "c++", &["gnu++98", "c++11", "c++14", "c++17", "c++20"][..]),
     ];
     for (compilers, language, standards) in languages {
         for name in installed(compilers) {
@@ -171,22 +152,12 @@ fn each_cpp_call_is_seen_once_with_its_place() {
 
 #[test]
 fn macros_that_a_file_has_changed_stay_changed() {
-    build_and_run(
-        "own_macro.c",
-        C,
-        &["gnu17"],
-        &[&[], &["-include", "cgoheap.h"]],
-    );
+    build_and_run("own_macro.c", C, &["gnu17"], &[&[], &["-include", "cgoheap.h"]]);
 }
 
 #[test]
 fn nothing_is_redirected_unless_asked() {
-    build_and_run(
-        "no_redirect.c",
-        C,
-        &["gnu17"],
-        &[&[], &["-DWITHOUT_HEADER"]],
-    );
+    build_and_run("no_redirect.c", C, &["gnu17"], &[&[], &["-DWITHOUT_HEADER"]]);
     build_and_run(
         "no_redirect.c",
         CPP,
@@ -276,13 +247,7 @@ fn include_all(test: &str, name: &str, options: &[&str], headers: &[&str]) {
 }
 
 /// All headers forwards and backwards, and each of `alone` by itself.
-fn in_any_order(
-    test: &str,
-    compilers: &[&'static str],
-    options: &[&str],
-    headers: &str,
-    alone: &str,
-) {
+fn in_any_order(test: &str, compilers: &[&'static str], options: &[&str], headers: &str, alone: &str) {
     let mut headers: Vec<_> = headers.split_whitespace().collect();
     for name in installed(compilers) {
         for _ in 0..2 {
@@ -298,13 +263,7 @@ fn in_any_order(
 #[test]
 fn system_c_headers_compile_after_the_header_in_any_order() {
     assert!(C_HEADERS.split_whitespace().count() >= 100);
-    in_any_order(
-        "c-headers",
-        C,
-        &["-std=gnu17", "-D_GNU_SOURCE"],
-        C_HEADERS,
-        C_HEADERS,
-    );
+    in_any_order("c-headers", C, &["-std=gnu17", "-D_GNU_SOURCE"], C_HEADERS, C_HEADERS);
 }
 
 #[test]
@@ -328,13 +287,7 @@ fn system_c_headers_compile_fortified_and_as_cpp() {
 #[test]
 fn cpp_headers_compile_after_the_header_in_any_order() {
     let alone = "cstdlib cstring cstdio stdlib.h malloc.h mm_malloc.h memory ext/malloc_allocator.h iostream";
-    in_any_order(
-        "cpp-headers",
-        CPP,
-        &["-x", "c++", "-std=c++17"],
-        CPP_HEADERS,
-        alone,
-    );
+    in_any_order("cpp-headers", CPP, &["-x", "c++", "-std=c++17"], CPP_HEADERS, alone);
 }
 
 #[test]
@@ -354,9 +307,7 @@ fn structs_have_the_same_layout_in_c_and_rust() {
         frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable stacks_go_system
         stacks_go_off stacks_bad_go modules_table_full);
     // What Go reads through cgo, which compiles this very header: fixed by hand.
-    expected.push_str(
-        "cgoheap_go_probe 536\ncgoheap_go_probe.boundary 0\ncgoheap_go_probe.callback 8\n",
-    );
+    expected.push_str("cgoheap_go_probe 536\ncgoheap_go_probe.boundary 0\ncgoheap_go_probe.callback 8\n");
     expected.push_str("cgoheap_go_probe.n_pcs 16\ncgoheap_go_probe.pcs 24\n");
 
     for (compilers, options) in [(C, &["-std=c99"][..]), (CPP, &["-x", "c++"])] {

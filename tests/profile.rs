@@ -21,13 +21,7 @@ struct Told(HashMap<u64, Vec<Line>>);
 
 impl Symbolizer for Told {
     fn resolve(&mut self, frame: Frame, _: Option<&Module>, out: &mut Vec<Line>) {
-        out.extend(
-            self.0
-                .get(&frame.return_address())
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
+        out.extend(self.0.get(&frame.return_address()).into_iter().flatten().cloned());
     }
 }
 
@@ -49,10 +43,7 @@ fn c_names() -> Told {
         (0x40_1101, vec![line("runtime.asmcgocall.abi0", "", 0)]),
         (
             0x7f00_0000_1001,
-            vec![
-                line("pack", "/src/lib/pack.c", 12),
-                line("fill", "/src/lib/pack.c", 30),
-            ],
+            vec![line("pack", "/src/lib/pack.c", 12), line("fill", "/src/lib/pack.c", 30)],
         ),
         (
             0x7f00_0000_1101,
@@ -71,10 +62,7 @@ type GoLine = (&'static str, &'static str, u32);
 /// The block that the Go side hands over.
 fn go_names(snapshot: &Snapshot) -> GoNames {
     let frames: &[(u64, &[GoLine])] = &[
-        (
-            0x40_2001,
-            &[("runtime.cgocall", "/go/src/runtime/cgocall.go", 185)],
-        ),
+        (0x40_2001, &[("runtime.cgocall", "/go/src/runtime/cgocall.go", 185)]),
         (0x40_2101, &[("main._cgo_cmalloc", "_cgo_gotypes.go", 200)]),
         (
             0x40_2201,
@@ -209,35 +197,15 @@ fn google_pprof_reads_what_we_write() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compat");
     std::fs::create_dir_all(&folder).unwrap();
 
-    let first = [
-        [10, 200, 4, 80],
-        [7, 7000, 7, 7000],
-        [1, 64, 1, 64],
-        [2, 30, 1, 15],
-    ];
-    let later = [
-        [12, 240, 4, 80],
-        [9, 9000, 9, 9000],
-        [1, 64, 0, 0],
-        [2, 30, 1, 15],
-    ];
+    let first = [[10, 200, 4, 80], [7, 7000, 7, 7000], [1, 64, 1, 64], [2, 30, 1, 15]];
+    let later = [[12, 240, 4, 80], [9, 9000, 9, 9000], [1, 64, 0, 0], [2, 30, 1, 15]];
     write(&folder, "first", &leaks(first));
     write(&folder, "later", &leaks(later));
-    let mut difference = leaks([
-        [2, 40, 0, 0],
-        [2, 2000, 2, 2000],
-        [0, 0, -1, -64],
-        [1, 9, 0, 9],
-    ]);
+    let mut difference = leaks([[2, 40, 0, 0], [2, 2000, 2, 2000], [0, 0, -1, -64], [1, 9, 0, 9]]);
     difference.duration_nanos = 1_000_000_000;
     write(&folder, "difference", &difference);
     // All of it went: the header of the text can't hold negative numbers.
-    let gone = leaks([
-        [0, 0, -4, -80],
-        [0, 0, -7, -7000],
-        [0, 0, -1, -64],
-        [0, 0, -1, -15],
-    ]);
+    let gone = leaks([[0, 0, -4, -80], [0, 0, -7, -7000], [0, 0, -1, -64], [0, 0, -1, -15]]);
     write(&folder, "gone", &gone);
     write(&folder, "empty", &empty());
 
@@ -249,9 +217,5 @@ fn google_pprof_reads_what_we_write() {
         .output()
         .expect("this test needs `go` in PATH");
     let text = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned());
-    assert!(
-        output.status.success(),
-        "go test in tests/compat:\n{}",
-        text.concat()
-    );
+    assert!(output.status.success(), "go test in tests/compat:\n{}", text.concat());
 }

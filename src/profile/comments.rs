@@ -24,8 +24,7 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
 fn interval(bytes: u64) -> String {
     match bytes {
         0 => "sampling is off: no allocation is added, earlier ones leave when they are freed".to_owned(),
-        1 => "sampling interval: 1 byte: every allocation is counted, values are exact requested sizes"
-            .to_owned(),
+        1 => "sampling interval: 1 byte: every allocation is counted, values are exact requested sizes".to_owned(),
         _ => format!(
             "sampling interval: {bytes} bytes on average: values are estimates of requested sizes, already scaled up"
         ),

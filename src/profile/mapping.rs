@@ -13,23 +13,19 @@ use crate::snapshot::Module;
 
 /// The object that a native frame names. `modules` is ordered by id.
 pub(super) fn named_by(frame: Frame, modules: &[Module]) -> Option<&Module> {
-    let at = modules
-        .binary_search_by_key(&frame.module(), |module| module.id)
-        .ok()?;
+    let at = modules.binary_search_by_key(&frame.module(), |module| module.id).ok()?;
     Some(&modules[at])
 }
 
 /// Index of the object that a frame lies in. Go frames don't name one: they are found by address.
 fn index_of(frame: Frame, modules: &[Module]) -> Option<usize> {
     if !frame.is_go() {
-        return modules
-            .binary_search_by_key(&frame.module(), |module| module.id)
-            .ok();
+        return modules.binary_search_by_key(&frame.module(), |module| module.id).ok();
     }
     // Go code is never unloaded, so an object that has gone can't be the one.
-    modules.iter().position(|module| {
-        module.loaded && (module.start..module.limit).contains(&frame.call_address())
-    })
+    modules
+        .iter()
+        .position(|module| module.loaded && (module.start..module.limit).contains(&frame.call_address()))
 }
 
 /// Index of the program itself: pprof takes the first mapping of a profile for it.
@@ -79,8 +75,7 @@ impl Mappings {
             for named in [true, false] {
                 // The program itself is listed even when nothing lies in it: pprof shows its name, and would take
                 // another object for it.
-                let lonely_main =
-                    Some(at) == main && !named && !mappings.ids.contains_key(&(at, true));
+                let lonely_main = Some(at) == main && !named && !mappings.ids.contains_key(&(at, true));
                 if used.contains_key(&(at, named)) || lonely_main {
                     mappings.push(at, &modules[at], named, strings);
                 }
@@ -91,11 +86,7 @@ impl Mappings {
 
     fn push(&mut self, at: usize, module: &Module, named: bool, strings: &mut Strings) {
         let id = self.entries.len() as u64 + 1;
-        let build_id: String = module
-            .build_id
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let build_id: String = module.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
         self.entries.push(proto::Mapping {
             id,
             memory_start: module.start,

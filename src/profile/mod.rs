@@ -85,12 +85,7 @@ pub(crate) struct Stacks {
 type Names = HashMap<Frame, Rc<[Line]>>;
 
 /// Names and encodes `snapshot`. Never fails: what can't be named stays a bare address.
-pub fn encode(
-    snapshot: &Snapshot,
-    go_names: &GoNames,
-    symbolizer: &mut dyn Symbolizer,
-    format: Format,
-) -> Vec<u8> {
+pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer, format: Format) -> Vec<u8> {
     let stacks = Stacks::new(snapshot, &name_frames(snapshot, go_names, symbolizer));
     match format {
         Format::Proto => proto::gzip(&proto::message(snapshot, &stacks)),
@@ -113,11 +108,7 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
             if frame.is_go() {
                 go_names.lines(frame.return_address(), &mut lines);
             } else {
-                symbolizer.resolve(
-                    frame,
-                    mapping::named_by(frame, &snapshot.modules),
-                    &mut lines,
-                );
+                symbolizer.resolve(frame, mapping::named_by(frame, &snapshot.modules), &mut lines);
             }
             (frame, lines.into())
         })

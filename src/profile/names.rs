@@ -101,23 +101,13 @@ impl fmt::Display for GoNamesError {
                 word,
                 left,
             } => {
-                write!(
-                    f,
-                    "{what} at word {word} needs {needed} words, {left} are left"
-                )
+                write!(f, "{what} at word {word} needs {needed} words, {left} are left")
             }
             GoNamesError::Padding { word, value } => {
                 write!(f, "the padding in word {word} ({value:#010x}) is not zero")
             }
-            GoNamesError::PcCount {
-                word,
-                value,
-                expected,
-            } => {
-                write!(
-                    f,
-                    "word {word} says {value} addresses, the snapshot has {expected}"
-                )
+            GoNamesError::PcCount { word, value, expected } => {
+                write!(f, "word {word} says {value} addresses, the snapshot has {expected}")
             }
             GoNamesError::StringIndex {
                 what,
@@ -125,16 +115,10 @@ impl fmt::Display for GoNamesError {
                 value,
                 strings,
             } => {
-                write!(
-                    f,
-                    "{what} {value} in word {word} is none of the {strings} strings"
-                )
+                write!(f, "{what} {value} in word {word} is none of the {strings} strings")
             }
             GoNamesError::Trailing { word, left } => {
-                write!(
-                    f,
-                    "{left} words follow after the last address, from word {word} on"
-                )
+                write!(f, "{left} words follow after the last address, from word {word} on")
             }
         }
     }
@@ -180,19 +164,13 @@ impl GoNames {
         }
         match words.len() - reader.at {
             0 => Ok(names),
-            left => Err(GoNamesError::Trailing {
-                word: reader.at,
-                left,
-            }),
+            left => Err(GoNamesError::Trailing { word: reader.at, left }),
         }
     }
 
     /// Appends the lines at a Go return address, innermost first; nothing for an address without a name.
     pub fn lines(&self, return_address: u64, out: &mut Vec<Line>) {
-        let Ok(at) = self
-            .pcs
-            .binary_search_by_key(&return_address, |(pc, _)| *pc)
-        else {
+        let Ok(at) = self.pcs.binary_search_by_key(&return_address, |(pc, _)| *pc) else {
             return;
         };
         for frame in &self.frames[self.pcs[at].1.clone()] {
@@ -331,11 +309,7 @@ mod tests {
 
     #[test]
     fn a_malformed_block_is_refused_with_value_and_word() {
-        let parse = |block: &[u8]| {
-            GoNames::parse(&[0x10, 0x20], block)
-                .unwrap_err()
-                .to_string()
-        };
+        let parse = |block: &[u8]| GoNames::parse(&[0x10, 0x20], block).unwrap_err().to_string();
         let good = block();
         let cases = [
             (
@@ -371,9 +345,7 @@ mod tests {
                 "table of Go names: a string at word 2 needs 1073741824 words, 17 are left",
             ),
             (
-                with_word(4, u32::from_le_bytes(*b"k\0\0x"))
-                    .unwrap_err()
-                    .to_string(),
+                with_word(4, u32::from_le_bytes(*b"k\0\0x")).unwrap_err().to_string(),
                 "table of Go names: the padding in word 4 (0x7800006b) is not zero",
             ),
             (

@@ -185,9 +185,7 @@ pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
         }),
         // The interval. While sampling is off it is 1, not 0: the values are scaled, so the number matters to no
         // one, but a reader that divides by it must not divide by 0. A comment says that sampling is off.
-        period: i64::try_from(snapshot.interval_bytes)
-            .unwrap_or(i64::MAX)
-            .max(1),
+        period: i64::try_from(snapshot.interval_bytes).unwrap_or(i64::MAX).max(1),
         comment: comments::sentences(snapshot)
             .iter()
             .map(|text| strings.number(text))
@@ -199,8 +197,8 @@ pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
 
 fn sample(path: &[usize], values: &Values, bytes: i64) -> Sample {
     // As in Go's heap profile: the mean size of a block.
-    let mean = average(values.alloc_bytes, values.alloc_objects)
-        .or_else(|| average(values.inuse_bytes, values.inuse_objects));
+    let mean =
+        average(values.alloc_bytes, values.alloc_objects).or_else(|| average(values.inuse_bytes, values.inuse_objects));
     Sample {
         location_id: path.iter().map(|&place| place as u64 + 1).collect(),
         value: vec![

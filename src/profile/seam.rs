@@ -144,10 +144,7 @@ impl Stack<'_> {
         for (at, lines) in self.lines.iter().enumerate().skip(first) {
             let at = Some(at);
             if lines.is_empty() {
-                rows.push(Row {
-                    at,
-                    shown: Shown::Bare,
-                });
+                rows.push(Row { at, shown: Shown::Bare });
             }
             rows.extend((0..lines.len()).map(|i| Row {
                 at,
@@ -384,10 +381,7 @@ fn go_stub(function: &str) -> Option<&str> {
 }
 
 fn c_name(stub: &str) -> Option<&str> {
-    match stub
-        .strip_prefix("Cfunc_")
-        .or_else(|| stub.strip_prefix("C2func_"))?
-    {
+    match stub.strip_prefix("Cfunc_").or_else(|| stub.strip_prefix("C2func_"))? {
         "" => None,
         "_CMalloc" | "_Cmalloc" => Some("malloc"),
         name => Some(name),

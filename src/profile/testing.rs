@@ -54,11 +54,7 @@ pub(super) fn frames(base: u64, texts: &[&str]) -> (Vec<Frame>, HashMap<Frame, V
         } else {
             Frame::new(at, C_MODULE)
         };
-        let lines = lines
-            .split(" < ")
-            .filter(|text| !text.is_empty())
-            .map(line)
-            .collect();
+        let lines = lines.split(" < ").filter(|text| !text.is_empty()).map(line).collect();
         frames.push(frame);
         names.insert(frame, lines);
     }
@@ -66,10 +62,7 @@ pub(super) fn frames(base: u64, texts: &[&str]) -> (Vec<Frame>, HashMap<Frame, V
 }
 
 pub(super) fn shared(names: HashMap<Frame, Vec<Line>>) -> Names {
-    names
-        .into_iter()
-        .map(|(frame, lines)| (frame, lines.into()))
-        .collect()
+    names.into_iter().map(|(frame, lines)| (frame, lines.into())).collect()
 }
 
 pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackRecord {

@@ -48,10 +48,7 @@ fn check_rules(profile: &proto::Profile) {
         assert!(location.mapping_id <= profile.mapping.len() as u64);
         if let Some(mapping) = (location.mapping_id as usize).checked_sub(1) {
             let named = !location.line.is_empty();
-            assert_eq!(
-                profile.mapping[mapping].has_functions, named,
-                "wrong copy of a mapping"
-            );
+            assert_eq!(profile.mapping[mapping].has_functions, named, "wrong copy of a mapping");
         }
         for line in &location.line {
             assert!((1..=profile.function.len() as u64).contains(&line.function_id));
@@ -59,10 +56,7 @@ fn check_rules(profile: &proto::Profile) {
     }
     for sample in &profile.sample {
         assert_eq!(sample.value.len(), profile.sample_type.len());
-        assert!(
-            sample.value.iter().any(|&value| value != 0),
-            "a sample without value"
-        );
+        assert!(sample.value.iter().any(|&value| value != 0), "a sample without value");
         assert!(!sample.location_id.is_empty(), "a sample without stack");
         for id in &sample.location_id {
             assert!((1..=profile.location.len() as u64).contains(id));
@@ -73,12 +67,7 @@ fn check_rules(profile: &proto::Profile) {
                 .iter()
                 .flat_map(|label| [label.key, label.str, label.num_unit]),
         );
-        assert!(
-            sample
-                .label
-                .iter()
-                .all(|label| label.key != 0 && label.num > 0)
-        );
+        assert!(sample.label.iter().all(|label| label.key != 0 && label.num > 0));
     }
     assert!(used.iter().all(|number| (0..strings).contains(number)));
     assert!(profile.period >= 1);
@@ -151,11 +140,7 @@ fn the_period_is_never_zero_and_off_is_said() {
 }
 
 fn comments(profile: &proto::Profile) -> Vec<&str> {
-    profile
-        .comment
-        .iter()
-        .map(|&number| string(profile, number))
-        .collect()
+    profile.comment.iter().map(|&number| string(profile, number)).collect()
 }
 
 #[test]
@@ -188,11 +173,7 @@ fn a_file_with_named_and_bare_locations_has_two_mappings() {
     let (snapshot, mut told) = leak();
     let profile = proto_of(&snapshot, &mut told);
     // The Go frame has no names here (no table was given), so it is bare like the second C frame.
-    let ids: Vec<u64> = profile
-        .location
-        .iter()
-        .map(|location| location.mapping_id)
-        .collect();
+    let ids: Vec<u64> = profile.location.iter().map(|location| location.mapping_id).collect();
     assert_eq!(ids, [1, 2, 2, 1]);
     let [named, bare] = profile.mapping[..] else {
         panic!("{:?}", profile.mapping)
@@ -200,10 +181,7 @@ fn a_file_with_named_and_bare_locations_has_two_mappings() {
     for mapping in [named, bare] {
         assert_eq!(string(&profile, mapping.filename), "/srv/app");
         assert_eq!(string(&profile, mapping.build_id), "abcd01");
-        assert_eq!(
-            (mapping.memory_start, mapping.file_offset),
-            (0x40_0000, 0x1000)
-        );
+        assert_eq!((mapping.memory_start, mapping.file_offset), (0x40_0000, 0x1000));
     }
     let flags = |m: proto::Mapping| {
         [
@@ -227,10 +205,7 @@ fn the_program_is_the_first_mapping_even_when_nothing_lies_in_it() {
     let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], modules);
     let profile = proto_of(&snapshot, &mut Told::default());
     check_rules(&profile);
-    assert_eq!(
-        string(&profile, profile.mapping[0].filename),
-        program.to_str().unwrap()
-    );
+    assert_eq!(string(&profile, profile.mapping[0].filename), program.to_str().unwrap());
     assert_eq!(profile.location[0].mapping_id, 2);
 }
 
@@ -240,10 +215,7 @@ fn an_unknown_program_is_the_object_that_holds_go_code() {
         module(1, 0x7f00_0000_0000, "/lib/libz.so"),
         module(2, 0x40_0000, "/srv/app"),
     ];
-    let frames = vec![
-        Frame::new(0x7f00_0000_1000, ModuleId(1)),
-        Frame::go(0x40_1000),
-    ];
+    let frames = vec![Frame::new(0x7f00_0000_1000, ModuleId(1)), Frame::go(0x40_1000)];
     let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], modules);
     let profile = proto_of(&snapshot, &mut Told::default());
     assert_eq!(string(&profile, profile.mapping[0].filename), "/srv/app");
@@ -282,10 +254,7 @@ fn two_sites_at_one_return_address_are_two_locations() {
         names,
         ..Told::default()
     };
-    let profile = proto_of(
-        &snapshot(stacks, vec![module(1, 0x40_0000, "/srv/app")]),
-        &mut told,
-    );
+    let profile = proto_of(&snapshot(stacks, vec![module(1, 0x40_0000, "/srv/app")]), &mut told);
     check_rules(&profile);
     let lines: Vec<i64> = profile.location.iter().map(|l| l.line[0].line).collect();
     assert_eq!(lines, [5, 7]);
@@ -302,11 +271,7 @@ fn stacks_that_look_the_same_are_one_sample_and_nothing_is_none() {
         record(3, vec![frames[2]], [0, 0, 0, 0]),
         // Cancel out, and leave no place behind.
         record(4, vec![Frame::new(0x40_9001, C_MODULE)], [0, 0, 1, 10]),
-        record(
-            5,
-            vec![frames[0], Frame::new(0x40_9001, C_MODULE)],
-            [0, 0, -1, -10],
-        ),
+        record(5, vec![frames[0], Frame::new(0x40_9001, C_MODULE)], [0, 0, -1, -10]),
     ];
     let mut told = Told {
         names,
@@ -344,19 +309,10 @@ fn losses_are_commented_by_their_words_and_only_when_there_are_any() {
     snapshot.stats.own_bytes = 4096;
     let profile = proto_of(&snapshot, &mut Told::default());
     let comments = comments(&profile);
-    assert!(
-        comments.contains(&"stacks cut: too deep: 7"),
-        "{comments:?}"
-    );
+    assert!(comments.contains(&"stacks cut: too deep: 7"), "{comments:?}");
     assert!(comments.contains(&"cgoheap's own tables: 4096 bytes"));
     assert!(comments.contains(&"Go frames: not asked for"));
-    assert_eq!(
-        comments
-            .iter()
-            .filter(|text| text.contains("stacks cut"))
-            .count(),
-        1
-    );
+    assert_eq!(comments.iter().filter(|text| text.contains("stacks cut")).count(), 1);
     let text = text_of(&snapshot, &mut Told::default());
     assert!(text.contains("\n# stacks cut: too deep = 7\n"), "{text}");
     assert!(text.contains("\n# own_bytes = 4096\n"), "{text}");
@@ -366,9 +322,7 @@ fn losses_are_commented_by_their_words_and_only_when_there_are_any() {
 fn the_text_is_as_its_page_says() {
     let (mut snapshot, mut told) = leak();
     let small = Frame::new(0x40_2001, C_MODULE);
-    snapshot
-        .stacks
-        .insert(0, record(0, vec![small], [1, 1, 1, 1]));
+    snapshot.stacks.insert(0, record(0, vec![small], [1, 1, 1, 1]));
     snapshot.stacks[0].end = End::TooDeep;
     let text = text_of(&snapshot, &mut told);
     let (samples, rest) = text.split_once("\n# cgoheap = ").unwrap();
@@ -429,14 +383,8 @@ fn a_name_with_line_breaks_stays_within_its_line() {
         names: HashMap::from([(frames[0], vec![evil])]),
         ..Told::default()
     };
-    let text = text_of(
-        &snapshot(vec![record(1, frames, [1, 1, 1, 1])], Vec::new()),
-        &mut told,
-    );
-    assert!(
-        text.contains("\tevil?1: 1 [1: 1] @ 0x1\ta?.c:3\n"),
-        "{text}"
-    );
+    let text = text_of(&snapshot(vec![record(1, frames, [1, 1, 1, 1])], Vec::new()), &mut told);
+    assert!(text.contains("\tevil?1: 1 [1: 1] @ 0x1\ta?.c:3\n"), "{text}");
 }
 
 prop_compose! {

@@ -139,12 +139,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "operator new and strdup say something",
-        captured: &[
-            "C malloc",
-            "C operator new(unsigned long)",
-            "C strdup",
-            "C main@b.cc:9",
-        ],
+        captured: &["C malloc", "C operator new(unsigned long)", "C strdup", "C main@b.cc:9"],
         shown: &["operator new(unsigned long)", "strdup", "main@b.cc:9"],
         ..PLAIN
     },
@@ -180,11 +175,7 @@ const CASES: &[Case] = &[
             "Go main.leak@main.go:7",
             "Go main.main@main.go:12",
         ],
-        shown: &[
-            "C.CString@main.go:7",
-            "main.leak@main.go:7",
-            "main.main@main.go:12",
-        ],
+        shown: &["C.CString@main.go:7", "main.leak@main.go:7", "main.main@main.go:12"],
         ..PLAIN
     },
     Case {
@@ -211,10 +202,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "the helper alone is C.malloc",
-        captured: &[
-            "Go main._cgo_cmalloc@_cgo_gotypes.go:200",
-            "Go main.leak@main.go:7",
-        ],
+        captured: &["Go main._cgo_cmalloc@_cgo_gotypes.go:200", "Go main.leak@main.go:7"],
         shown: &["C.malloc@main.go:7", "main.leak@main.go:7"],
         ..PLAIN
     },
@@ -241,11 +229,7 @@ const CASES: &[Case] = &[
             "Go main._Cfunc_mine@_cgo_gotypes.go:150",
             "Go main.main@main.go:28",
         ],
-        shown: &[
-            "mine@/src/main.go:10",
-            "C.mine@main.go:28",
-            "main.main@main.go:28",
-        ],
+        shown: &["mine@/src/main.go:10", "C.mine@main.go:28", "main.main@main.go:28"],
         ..PLAIN
     },
     Case {
@@ -257,11 +241,7 @@ const CASES: &[Case] = &[
             "Go main._Cfunc_mine@_cgo_gotypes.go:150",
             "Go main.main@main.go:28",
         ],
-        shown: &[
-            "mine@main.go:10",
-            "C.mine@main.go:28",
-            "main.main@main.go:28",
-        ],
+        shown: &["mine@main.go:10", "C.mine@main.go:28", "main.main@main.go:28"],
         ..PLAIN
     },
     Case {
@@ -272,11 +252,7 @@ const CASES: &[Case] = &[
             "C runtime.asmcgocall",
         ],
         end: End::GoFramesOff,
-        shown: &[
-            "mine@main.go:10",
-            "C.mine",
-            "[stack cut: Go frames are off]",
-        ],
+        shown: &["mine@main.go:10", "C.mine", "[stack cut: Go frames are off]"],
         ..PLAIN
     },
     Case {
@@ -376,11 +352,7 @@ fn every_case_of_the_table_shows_what_it_says() {
         assert_eq!(shown, case.shown, "{}", case.what);
 
         // A frame keeps its own address, in order, and none is shown twice.
-        let at = |place: &Place| {
-            place
-                .frame
-                .map(|f| frames.iter().position(|g| *g == f).unwrap())
-        };
+        let at = |place: &Place| place.frame.map(|f| frames.iter().position(|g| *g == f).unwrap());
         let order: Vec<usize> = places.iter().filter_map(at).collect();
         assert!(order.is_sorted_by(|a, b| a < b), "{}: {order:?}", case.what);
     }

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Builds go/internal/lib/linux_amd64/libcgoheap.a: the Rust static library as one object whose only global names are ours.
+#
+# Two Rust archives built with fat LTO don't link into one program (they define the same symbols of the standard library),
+# and the unwinder (_Unwind_*) would have to come from libgcc_s.so.1, which slim images lack. So everything is linked into
+# one relocatable object (ld -r) together with libgcc_eh, what nobody needs is dropped, COMDAT groups are dissolved
+# (--force-group-allocation: else the linker would drop ours in favour of another library's and crash at its first panic),
+# and all names but cgoheap_* become local.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=go/internal/lib/linux_amd64
+target=${CARGO_TARGET_DIR:-target}
+
+cargo rustc --release --locked --quiet --lib --crate-type staticlib # alone: beside an rlib there is no fat LTO
+staticlib=$target/release/libcgoheap.a
+work=$target/archive
+rm -rf "$work" && mkdir -p "$work" "$out"
+
+# What the header declares is what stays. (readelf and not nm: nm, ar and their kin hand objects with bitcode, which the
+# standard library brings along, to whatever compiler plugin is installed, and an older LLVM's dies of it.)
+readelf -sW "$staticlib" 2>/dev/null \
+    | awk '$5 == "GLOBAL" && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_(internal_|thread_state$)/ {print $8}' \
+    | sort -u >"$work/keep"
+grep -q '^cgoheap_malloc$' "$work/keep" || { echo "build-archive: $staticlib lacks cgoheap_malloc" >&2; exit 1; }
+roots=$(sed 's/^/-u /' "$work/keep")
+
+# shellcheck disable=SC2086  # one word per option
+ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$staticlib" "$(gcc -print-file-name=libgcc_eh.a)"
+objcopy --keep-global-symbols="$work/keep" --strip-debug --remove-section=.comment --remove-section=.llvmbc \
+    --remove-section=.llvmcmd "$work/whole.o" "$work/local.o"
+
+# One section of each kind instead of one for each function, and no names but those that relocations need: half the size.
+cat >"$work/merge.ld" <<'SCRIPT'
+SECTIONS
+{
+  .text 0 : { *(.text .text.*) }
+  .rodata 0 : { *(.rodata .rodata.*) }
+  .data.rel.ro 0 : { *(.data.rel.ro .data.rel.ro.*) }
+  .data 0 : { *(.data .data.*) }
+  .bss 0 : { *(.bss .bss.*) *(COMMON) }
+  .tdata 0 : { *(.tdata .tdata.*) }
+  .tbss 0 : { *(.tbss .tbss.*) }
+  .gcc_except_table 0 : { *(.gcc_except_table .gcc_except_table.*) }
+}
+SCRIPT
+ld -r -T "$work/merge.ld" -o "$work/merged.o" "$work/local.o"
+objcopy --strip-unneeded "$work/merged.o" "$work/cgoheap.o"
+ar rcsD "$work/libcgoheap.a" "$work/cgoheap.o"
+
+# The digest makes Go's build cache notice a new archive: the Go package includes the header.
+digest=$(sha256sum "$work/libcgoheap.a" | cut -d' ' -f1)
+printf '/* Generated beside libcgoheap.a by make build. */\n#define CGOHEAP_ARCHIVE_DIGEST "sha256:%s"\n' "$digest" >"$work/digest.h"
+for file in libcgoheap.a digest.h; do
+    cmp -s "$work/$file" "$out/$file" || cp "$work/$file" "$out/$file"
+done
+echo "$out/libcgoheap.a: $(stat -c %s "$out/libcgoheap.a") bytes, sha256 ${digest:0:16}"

@@ -1,0 +1,339 @@
+//! 7. The functions of `include/cgoheap.h` for control: null checks, panic boundary, codes; no logic.
+//!
+//! A panic here would be a bug of ours; it becomes [`Code::Panic`], since it must not cross into C, and the program must
+//! not die of a profile.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::null_mut;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::hook::entry::Call;
+use crate::hook::guard::Guard;
+use crate::profile::names::GoNames;
+use crate::profile::{self, Format};
+use crate::snapshot::{self, Snapshot};
+use crate::stats::Stats;
+use crate::symbolize::ProcessSymbols;
+use crate::sys::thread;
+use crate::{control, sampler, stats, unwind};
+
+/// `enum cgoheap_result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Code {
+    /// Done.
+    Ok = 0,
+    /// A pointer that must not be null is null.
+    Null = 1,
+    /// An argument is out of its range or malformed.
+    Argument = 2,
+    /// The operating system gives no more memory.
+    NoMemory = 3,
+    /// A bug in cgoheap; the call did nothing.
+    Panic = 4,
+    /// Go's stacks are not laid out as expected.
+    GoLayout = 5,
+    /// A file could not be written.
+    Io = 6,
+}
+
+/// Version of the C contract: the Go package refers to it, so that a stale archive fails to link.
+#[unsafe(no_mangle)]
+pub static cgoheap_abi_1: u32 = 1;
+
+/// Runs control code: our own allocations are not recorded, a panic becomes a code.
+fn control(body: impl FnOnce() -> Code) -> c_int {
+    let _guard = Guard::enter();
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(Code::Panic) as c_int
+}
+
+/// A sentence about a result; static.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_result_text(result: c_int) -> *const c_char {
+    let text = match result {
+        0 => c"success",
+        1 => c"a pointer that must not be null is null",
+        2 => c"an argument is out of its range or malformed",
+        3 => c"the operating system gives no more memory",
+        4 => c"a bug in cgoheap: the call did nothing; please report it",
+        5 => c"Go's stacks are not laid out as expected: Go frames stay off",
+        6 => c"the file could not be written",
+        _ => c"not a result of cgoheap",
+    };
+    text.as_ptr()
+}
+
+/// Sets the mean bytes between samples.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_set_rate(bytes: usize) -> c_int {
+    control(|| {
+        control::read_environment_once();
+        if sampler::set_interval(bytes as u64) {
+            Code::Ok
+        } else {
+            Code::Argument
+        }
+    })
+}
+
+/// The mean bytes between samples.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_rate() -> usize {
+    control::read_environment_once();
+    sampler::interval() as usize
+}
+
+/// Copies at most `size` bytes of the totals.
+///
+/// # Safety
+/// `out` is null or points to `size` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_read_stats(out: *mut Stats, size: usize) -> c_int {
+    control(|| {
+        if out.is_null() {
+            return Code::Null;
+        }
+        let stats = stats::read();
+        let bytes = size.min(size_of::<Stats>());
+        // SAFETY: both sides have that many bytes.
+        unsafe { core::ptr::copy_nonoverlapping((&raw const stats).cast::<u8>(), out.cast::<u8>(), bytes) };
+        Code::Ok
+    })
+}
+
+/// A snapshot with the names that Go gave it.
+pub struct NamedSnapshot {
+    snapshot: Snapshot,
+    go_pcs: Vec<u64>,
+    go_names: GoNames,
+}
+
+impl NamedSnapshot {
+    fn new(snapshot: Snapshot) -> NamedSnapshot {
+        let go_pcs = snapshot.go_return_addresses();
+        NamedSnapshot {
+            snapshot,
+            go_pcs,
+            go_names: GoNames::default(),
+        }
+    }
+
+    fn encode(&self, format: Format) -> Vec<u8> {
+        profile::encode(&self.snapshot, &self.go_names, &mut ProcessSymbols::new(), format)
+    }
+}
+
+/// Copies the tables; null when memory is short.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_snapshot_take() -> *mut NamedSnapshot {
+    let mut taken = null_mut();
+    control(|| match snapshot::take() {
+        Some(snapshot) => {
+            taken = Box::into_raw(Box::new(NamedSnapshot::new(snapshot)));
+            Code::Ok
+        }
+        None => Code::NoMemory,
+    });
+    taken
+}
+
+/// Gives a snapshot back.
+///
+/// # Safety
+/// `snapshot` is null or came from [`cgoheap_snapshot_take`] and is not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_free(snapshot: *mut NamedSnapshot) {
+    if !snapshot.is_null() {
+        control(|| {
+            // SAFETY: a box of ours, handed back.
+            drop(unsafe { Box::from_raw(snapshot) });
+            Code::Ok
+        });
+    }
+}
+
+/// Turns `later` into the difference of the two.
+///
+/// # Safety
+/// Both are null or live snapshots, `later` used by this thread only.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_subtract(later: *mut NamedSnapshot, earlier: *const NamedSnapshot) -> c_int {
+    if core::ptr::eq(later, earlier) && !later.is_null() {
+        return Code::Argument as c_int;
+    }
+    control(|| {
+        // SAFETY: live snapshots, and not the same.
+        let (Some(later), Some(earlier)) = (unsafe { (later.as_mut(), earlier.as_ref()) }) else {
+            return Code::Null;
+        };
+        later.snapshot.subtract(&earlier.snapshot);
+        later.go_pcs = later.snapshot.go_return_addresses();
+        Code::Ok
+    })
+}
+
+/// The distinct Go return addresses of the snapshot.
+///
+/// # Safety
+/// `snapshot` is null or live; `pcs` and `count` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_go_pcs(
+    snapshot: *const NamedSnapshot,
+    pcs: *mut *const u64,
+    count: *mut usize,
+) -> c_int {
+    control(|| {
+        // SAFETY: null or valid, says the caller.
+        let (Some(snapshot), Some(pcs), Some(count)) = (unsafe { (snapshot.as_ref(), pcs.as_mut(), count.as_mut()) })
+        else {
+            return Code::Null;
+        };
+        (*pcs, *count) = (snapshot.go_pcs.as_ptr(), snapshot.go_pcs.len());
+        Code::Ok
+    })
+}
+
+/// Names for them.
+///
+/// # Safety
+/// `snapshot` is null or live and used by this thread only; `table` is null or points to `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_name_go(
+    snapshot: *mut NamedSnapshot,
+    table: *const c_void,
+    length: usize,
+) -> c_int {
+    control(|| {
+        // SAFETY: null or live, says the caller.
+        let Some(snapshot) = (unsafe { snapshot.as_mut() }) else {
+            return Code::Null;
+        };
+        if table.is_null() {
+            return Code::Null;
+        }
+        // SAFETY: `length` readable bytes, says the caller.
+        let table = unsafe { core::slice::from_raw_parts(table.cast::<u8>(), length) };
+        match GoNames::parse(&snapshot.go_pcs, table) {
+            Ok(names) => {
+                snapshot.go_names = names;
+                Code::Ok
+            }
+            Err(_) => Code::Argument,
+        }
+    })
+}
+
+/// Names the C addresses and encodes.
+///
+/// # Safety
+/// `snapshot` is null or live; `bytes` and `length` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_encode(
+    snapshot: *const NamedSnapshot,
+    format: c_int,
+    bytes: *mut *mut u8,
+    length: *mut usize,
+) -> c_int {
+    control(|| {
+        // SAFETY: null or valid, says the caller.
+        let (Some(snapshot), Some(bytes), Some(length)) =
+            (unsafe { (snapshot.as_ref(), bytes.as_mut(), length.as_mut()) })
+        else {
+            return Code::Null;
+        };
+        let format = match format {
+            0 => Format::Proto,
+            1 => Format::Text,
+            _ => return Code::Argument,
+        };
+        let encoded = snapshot.encode(format).into_boxed_slice();
+        *length = encoded.len();
+        *bytes = Box::into_raw(encoded).cast();
+        Code::Ok
+    })
+}
+
+/// Takes back what [`cgoheap_snapshot_encode`] gave.
+///
+/// # Safety
+/// `bytes` is null, or both come from one call of it and are not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_buffer_free(bytes: *mut u8, length: usize) {
+    if !bytes.is_null() {
+        control(|| {
+            // SAFETY: a boxed slice of ours, handed back.
+            drop(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(bytes, length)) });
+            Code::Ok
+        });
+    }
+}
+
+/// Writes a gzipped profile to `path`.
+///
+/// # Safety
+/// `path` is null or a zero-terminated string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
+    use std::os::unix::ffi::OsStrExt;
+    control(|| {
+        if path.is_null() {
+            return Code::Null;
+        }
+        // SAFETY: zero-terminated, says the caller.
+        let path = std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
+        match crate::write_profile(path) {
+            Ok(()) => Code::Ok,
+            Err(_) => Code::Io,
+        }
+    })
+}
+
+/// `struct cgoheap_go_probe`.
+#[repr(C)]
+pub struct GoProbe {
+    boundary: u64,
+    callback: u64,
+    n_pcs: u64,
+    pcs: [u64; 64],
+}
+
+/// Behind the entry `cgoheap_go_probe`: the calling thread looks at its own stack.
+pub(crate) unsafe extern "C" fn go_probe(call: &Call) -> *mut c_void {
+    let code = control(|| {
+        // SAFETY: null or a writable probe, says the contract.
+        let Some(out) = (unsafe { call.pointer(0).cast::<GoProbe>().as_mut() }) else {
+            return Code::Null;
+        };
+        // SAFETY: the calling thread's own state, only read.
+        let found = unwind::probe(call.registers(), unsafe { &*thread::state() }, &mut out.pcs);
+        let Some(found) = found else { return Code::GoLayout };
+        (out.boundary, out.callback, out.n_pcs) = (found.boundary, found.callback, found.length as u64);
+        Code::Ok
+    });
+    code as isize as *mut c_void
+}
+
+/// Accepts a probe that Go has checked.
+///
+/// # Safety
+/// `probe` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_go_join(probe: *const GoProbe) -> c_int {
+    control(|| {
+        // SAFETY: null or valid, says the caller.
+        let Some(probe) = (unsafe { probe.as_ref() }) else {
+            return Code::Null;
+        };
+        if probe.boundary == 0 {
+            return Code::Argument;
+        }
+        unwind::go::join(probe.boundary, probe.callback);
+        Code::Ok
+    })
+}
+
+/// Go's check failed: Go frames stay off.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_go_refuse() {
+    unwind::go::refuse();
+}

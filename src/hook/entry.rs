@@ -1,0 +1,219 @@
+//! 1. The door that every call comes through, in assembly, for two reasons:
+//!
+//! - the unsampled malloc and free are a handful of instructions and end in a jump to the real function: no frame, no
+//!   saved register, nothing for a compiler to add;
+//! - a sample needs the registers of the *caller* as they were at the call, which no Rust function can see.
+//!
+//! The fast paths keep all argument registers, so that the slow path behind them, and the real function, find the call as
+//! it was made. They use rax, r10 and r11 (and rcx in free), which a C function may change.
+//!
+//! The slow path, and the whole of every other function, is [`Call`]: the argument registers and the caller's state in
+//! memory, handed to a Rust function.
+
+use core::arch::naked_asm;
+use core::ffi::c_void;
+
+use super::functions as target;
+use super::real::REAL;
+use crate::live_table::{HASH_MULTIPLIER, filter::FILTER};
+use crate::sampler::THRESHOLD;
+use crate::unwind::cfi::Registers;
+
+/// A call as it was made: built on the stack by the entries below, in this order.
+#[repr(C)]
+pub struct Call {
+    /// rdi, rsi, rdx, rcx, r8, r9.
+    pub arguments: [u64; 6],
+    /// The caller's frame pointer register.
+    bp: u64,
+    /// Where the call returns to; above it lies the caller's frame.
+    return_address: u64,
+}
+
+impl Call {
+    /// The caller's registers once the call has returned: where unwinding starts.
+    pub fn registers(&self) -> Registers {
+        let above = (&raw const self.return_address).wrapping_add(1);
+        Registers {
+            ip: self.return_address,
+            sp: above as u64,
+            bp: self.bp,
+        }
+    }
+
+    /// Argument `index` as an integer; 0 when there is none.
+    pub fn integer(&self, index: usize) -> u64 {
+        self.arguments.get(index).copied().unwrap_or(0)
+    }
+
+    /// Argument `index` as a size.
+    pub fn size(&self, index: usize) -> usize {
+        self.integer(index) as usize
+    }
+
+    /// Argument `index` as a pointer.
+    pub fn pointer(&self, index: usize) -> *mut c_void {
+        self.integer(index) as *mut c_void
+    }
+}
+
+/// `Call` on the stack, its address in rdi, then `$target`; the result in rax is ours to return. Seven words below the
+/// return address: the stack is aligned at the call, as the ABI wants it.
+macro_rules! call_with_registers {
+    () => {
+        "push rbp
+        .cfi_adjust_cfa_offset 8
+        push r9
+        push r8
+        push rcx
+        push rdx
+        push rsi
+        push rdi
+        .cfi_adjust_cfa_offset 48
+        mov rdi, rsp
+        call {target}
+        add rsp, 48
+        .cfi_adjust_cfa_offset -48
+        pop rbp
+        .cfi_adjust_cfa_offset -8
+        ret"
+    };
+}
+
+macro_rules! entries {
+    ($($(#[$doc:meta])* $name:ident => $target:path;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Safety
+            /// As the C function of that name in `include/cgoheap.h`. The Rust signature is of no meaning: the arguments
+            /// are whatever the C prototype says.
+            #[unsafe(naked)]
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name() {
+                naked_asm!(".cfi_startproc", call_with_registers!(), ".cfi_endproc", target = sym $target)
+            }
+        )*
+    };
+}
+
+macro_rules! malloc_entries {
+    ($($(#[$doc:meta])* $name:ident => $target:path;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Safety
+            /// As the C function of that name in `include/cgoheap.h`.
+            #[unsafe(naked)]
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name() {
+                naked_asm!(
+                    ".cfi_startproc",
+                    // countdown - size, and one more for blocks of no size: see crate::sampler.
+                    "mov rax, qword ptr [rip + cgoheap_thread_state@GOTTPOFF]",
+                    "mov r10, qword ptr fs:[rax]",
+                    "sub r10, rdi",
+                    "jb 2f",
+                    "cmp r10, qword ptr [rip + {threshold}]",
+                    "jbe 2f",
+                    "sub r10, 1",
+                    "mov qword ptr fs:[rax], r10",
+                    "jmp qword ptr [rip + {real}]",
+                    "2:",
+                    call_with_registers!(),
+                    ".cfi_endproc",
+                    threshold = sym THRESHOLD,
+                    real = sym REAL,
+                    target = sym $target,
+                )
+            }
+        )*
+    };
+}
+
+const _: () = assert!(
+    core::mem::offset_of!(super::real::Real, malloc) == 0,
+    "the jump above takes the first field"
+);
+const _: () = assert!(
+    core::mem::offset_of!(crate::sys::thread::ThreadState, countdown) == 0,
+    "so does fs:[rax]"
+);
+const _: () = assert!(core::mem::size_of::<Call>() == 64, "the pushes above build a Call");
+
+malloc_entries! {
+    /// `malloc`.
+    cgoheap_malloc => target::malloc;
+    /// `malloc`, from the header's macro.
+    cgoheap_malloc_at => target::malloc_at;
+}
+
+entries! {
+    /// `calloc`.
+    cgoheap_calloc => target::calloc;
+    /// `calloc`, from the header's macro.
+    cgoheap_calloc_at => target::calloc_at;
+    /// `realloc`.
+    cgoheap_realloc => target::realloc;
+    /// `realloc`, from the header's macro.
+    cgoheap_realloc_at => target::realloc_at;
+    /// `reallocarray`.
+    cgoheap_reallocarray => target::reallocarray;
+    /// `reallocarray`, from the header's macro.
+    cgoheap_reallocarray_at => target::reallocarray_at;
+    /// `strdup`.
+    cgoheap_strdup => target::strdup;
+    /// `strdup`, from the header's macro.
+    cgoheap_strdup_at => target::strdup_at;
+    /// `strndup`.
+    cgoheap_strndup => target::strndup;
+    /// `strndup`, from the header's macro.
+    cgoheap_strndup_at => target::strndup_at;
+    /// `posix_memalign`.
+    cgoheap_posix_memalign => target::posix_memalign;
+    /// `posix_memalign`, from the header's macro.
+    cgoheap_posix_memalign_at => target::posix_memalign_at;
+    /// `aligned_alloc`.
+    cgoheap_aligned_alloc => target::aligned_alloc;
+    /// `aligned_alloc`, from the header's macro.
+    cgoheap_aligned_alloc_at => target::aligned_alloc_at;
+    /// `memalign`.
+    cgoheap_memalign => target::memalign;
+    /// `memalign`, from the header's macro.
+    cgoheap_memalign_at => target::memalign_at;
+    /// `valloc`.
+    cgoheap_valloc => target::valloc;
+    /// `valloc`, from the header's macro.
+    cgoheap_valloc_at => target::valloc_at;
+    /// The check at start: see [`crate::unwind::go`].
+    cgoheap_go_probe => crate::ffi::go_probe;
+}
+
+/// `free`: one load and one comparison for a block that was not sampled. See [`crate::live_table::filter`].
+///
+/// # Safety
+/// As the C function.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_free() {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov r10, qword ptr [rip + {filter}]",
+        "movabs rax, {multiplier}",
+        "imul rax, rdi",
+        "mov ecx, r10d",
+        "and r10, -64",
+        "shr rax, cl",
+        "cmp byte ptr [r10 + rax], 0",
+        "jne 2f",
+        "jmp qword ptr [rip + {real} + {free}]",
+        "2:",
+        "jmp {target}",
+        ".cfi_endproc",
+        filter = sym FILTER,
+        multiplier = const HASH_MULTIPLIER as i64,
+        real = sym REAL,
+        free = const core::mem::offset_of!(super::real::Real, free),
+        target = sym target::free,
+    )
+}

@@ -1,0 +1,461 @@
+//! 4b. **Live table**: the sampled blocks that are not freed yet, by address.
+//!
+//! 256 shards by the top bits of the address's hash, each an open-addressing table with linear probing and backward-shift
+//! deletion (no tombstones, which would lengthen probes under churn), under a lock of its own that is held for a probe or,
+//! rarely, for the doubling of that one shard. Memory comes straight from mmap. In front of it lies the [`filter`].
+//!
+//! An address that is entered while it is still in the table was freed by code without hooks: the old entry is replaced
+//! and counted. So a missed free costs a stale entry until the address is handed out again, never a wrong one after that.
+
+pub mod filter;
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use filter::{Arrays, Growth};
+
+use crate::sampler::Weight;
+use crate::stack_table::StackId;
+use crate::stats::{COUNTERS, Counters};
+use crate::sync::Lock;
+use crate::sys::pages;
+
+/// One sampled block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledAlloc {
+    /// Its address; 0 in an empty slot.
+    pub address: u64,
+    /// The size asked for.
+    pub requested_size: u64,
+    /// How many blocks it stands for, with the interval that drew it.
+    pub weight: Weight,
+    /// When it was allocated, by the coarse monotonic clock.
+    pub time_nanos: u64,
+    /// Where.
+    pub stack: StackId,
+}
+
+impl SampledAlloc {
+    /// Estimated bytes.
+    pub fn bytes(&self) -> u64 {
+        self.weight.bytes(self.requested_size)
+    }
+}
+
+const EMPTY: SampledAlloc = SampledAlloc {
+    address: 0,
+    requested_size: 0,
+    weight: Weight { objects: 0.0 },
+    time_nanos: 0,
+    stack: StackId(0),
+};
+
+const SHARD_BITS: u32 = 8;
+const SHARDS: usize = 1 << SHARD_BITS;
+const FIRST_CAPACITY_BITS: u32 = 4;
+
+struct Shard {
+    /// `capacity` entries from pages::map, or dangling when capacity is 0.
+    entries: NonNull<SampledAlloc>,
+    capacity_bits: u32,
+    length: usize,
+    live_objects_fixed: u64,
+    live_bytes: u64,
+    filter: Arrays,
+}
+
+// SAFETY: the entries belong to the shard alone.
+unsafe impl Send for Shard {}
+
+/// The shards' state is protected by each one's lock; see the lock order in [`crate::sync`].
+static TABLE: [Lock<Shard>; SHARDS] = [const { Lock::new(Shard::new()) }; SHARDS];
+static GROWTH: Growth = Growth::new(SHARDS);
+/// Entries of all shards. Atomic, because it is read without locks.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// Samples taken since the start.
+static SAMPLES: AtomicU64 = AtomicU64::new(0);
+
+/// The hash of an address: one multiplication, since every free pays for it. The top bits are the good ones.
+#[inline(always)]
+pub(crate) const fn hash(address: u64) -> u64 {
+    address.wrapping_mul(HASH_MULTIPLIER)
+}
+
+/// 2^64 / golden ratio, odd (Knuth, TAOCP 6.4). Known to the assembly in `hook::entry`.
+pub(crate) const HASH_MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn shard_of(hash: u64) -> &'static Lock<Shard> {
+    &TABLE[(hash >> (64 - SHARD_BITS)) as usize % SHARDS]
+}
+
+impl Shard {
+    const fn new() -> Shard {
+        Shard {
+            entries: NonNull::dangling(),
+            capacity_bits: 0,
+            length: 0,
+            live_objects_fixed: 0,
+            live_bytes: 0,
+            filter: Arrays::none(),
+        }
+    }
+
+    fn slots(&mut self) -> &mut [SampledAlloc] {
+        let capacity = if self.capacity_bits == 0 {
+            0
+        } else {
+            1 << self.capacity_bits
+        };
+        // SAFETY: `entries` is a mapping of `capacity` entries (zeroed memory is a valid empty entry), ours alone.
+        unsafe { core::slice::from_raw_parts_mut(self.entries.as_ptr(), capacity) }
+    }
+
+    /// Where probing for `hash` begins: the bits below those that chose the shard.
+    fn home(&self, hash: u64) -> usize {
+        ((hash << SHARD_BITS) >> (64 - self.capacity_bits)) as usize
+    }
+
+    /// Index of `address`, or of the empty slot where it belongs.
+    fn probe(&mut self, address: u64) -> Result<usize, usize> {
+        let mut at = self.home(hash(address));
+        let slots = self.slots();
+        let mask = slots.len() - 1;
+        loop {
+            match slots.get(at & mask).map_or(0, |entry| entry.address) {
+                0 => return Err(at & mask),
+                found if found == address => return Ok(at & mask),
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn make_room(&mut self) -> Option<()> {
+        if self.capacity_bits != 0 && (self.length + 1) * 4 <= 3 << self.capacity_bits {
+            return Some(());
+        }
+        let bits = if self.capacity_bits == 0 {
+            FIRST_CAPACITY_BITS
+        } else {
+            self.capacity_bits + 1
+        };
+        let size = size_of::<SampledAlloc>();
+        let mut larger = Shard {
+            entries: pages::map(size << bits)?.cast(),
+            capacity_bits: bits,
+            ..Shard::new()
+        };
+        for entry in self.slots().iter().filter(|entry| entry.address != 0) {
+            if let Err(at) = larger.probe(entry.address)
+                && let Some(slot) = larger.slots().get_mut(at)
+            {
+                *slot = *entry;
+            }
+        }
+        if self.capacity_bits != 0 {
+            // SAFETY: our own old mapping of that size.
+            unsafe { pages::unmap(self.entries.cast(), size << self.capacity_bits) };
+        }
+        (self.entries, self.capacity_bits) = (larger.entries, bits);
+        Some(())
+    }
+
+    fn add_totals(&mut self, entry: &SampledAlloc) {
+        self.length += 1;
+        self.live_objects_fixed = self.live_objects_fixed.wrapping_add(entry.weight.objects_fixed());
+        self.live_bytes = self.live_bytes.wrapping_add(entry.bytes());
+        LIVE.fetch_add(1, Relaxed);
+    }
+
+    fn remove_totals(&mut self, entry: &SampledAlloc) {
+        self.length -= 1;
+        self.live_objects_fixed = self.live_objects_fixed.wrapping_sub(entry.weight.objects_fixed());
+        self.live_bytes = self.live_bytes.wrapping_sub(entry.bytes());
+        LIVE.fetch_sub(1, Relaxed);
+    }
+
+    /// Closes the gap at `at`: entries behind it that were pushed on by it move back (Knuth, TAOCP 6.4, algorithm R).
+    fn close_gap(&mut self, mut gap: usize) {
+        let mask = self.slots().len() - 1;
+        let mut at = gap;
+        loop {
+            at = (at + 1) & mask;
+            let Some(entry) = self.slots().get(at).copied() else {
+                return;
+            };
+            if entry.address == 0 {
+                break;
+            }
+            let home = self.home(hash(entry.address)) & mask;
+            // The entry may move to the gap if its home does not lie between the two, cyclically.
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
+                if let Some(slot) = self.slots().get_mut(gap) {
+                    *slot = entry;
+                }
+                gap = at;
+            }
+        }
+        if let Some(slot) = self.slots().get_mut(gap) {
+            *slot = EMPTY;
+        }
+    }
+}
+
+/// Enters a sampled block. False when it could not be: no memory, or the table was busy for too long; counted.
+/// Context: hook.
+pub fn insert(entry: SampledAlloc) -> bool {
+    let entered = put_back(entry);
+    if entered {
+        SAMPLES.fetch_add(1, Relaxed);
+    }
+    entered
+}
+
+/// Enters a block that [`remove`] took out: as [`insert`], but no new sample. Context: hook.
+pub fn put_back(entry: SampledAlloc) -> bool {
+    debug_assert!(entry.address != 0);
+    let hash = hash(entry.address);
+    let Some(mut shard) = shard_of(hash).lock_bounded() else {
+        Counters::add(&COUNTERS.samples_lock_busy);
+        return false;
+    };
+    if shard.make_room().is_none() {
+        Counters::add(&COUNTERS.samples_no_memory);
+        return false;
+    }
+    match shard.probe(entry.address) {
+        Ok(at) => {
+            // Still here, though handed out again: its free went past the hooks.
+            Counters::add(&COUNTERS.frees_unseen);
+            let stale = shard.slots().get(at).copied().unwrap_or(EMPTY);
+            shard.remove_totals(&stale);
+            if let Some(slot) = shard.slots().get_mut(at) {
+                *slot = entry;
+            }
+        }
+        Err(at) => {
+            if !shard.filter.insert(&GROWTH, hash) {
+                Counters::add(&COUNTERS.samples_no_memory);
+                return false;
+            }
+            if let Some(slot) = shard.slots().get_mut(at) {
+                *slot = entry;
+            }
+        }
+    }
+    shard.add_totals(&entry);
+    drop(shard);
+    GROWTH.start_if_needed(LIVE.load(Relaxed));
+    if let Some(index) = GROWTH.next_shard() {
+        carry_over(index);
+    }
+    true
+}
+
+/// Carries one shard over to the new filter. If the shard can't be had, the growth stays unfinished: the old filter goes
+/// on serving, only more crowded.
+fn carry_over(index: usize) {
+    let Some(mut shard) = TABLE.get(index).and_then(Lock::lock_bounded) else {
+        Counters::add(&COUNTERS.samples_lock_busy);
+        return;
+    };
+    let mut filter = shard.filter;
+    filter.carry_over(
+        &GROWTH,
+        shard
+            .slots()
+            .iter()
+            .map(|entry| entry.address)
+            .filter(|a| *a != 0)
+            .map(hash),
+    );
+    shard.filter = filter;
+    drop(shard);
+    GROWTH.shard_done();
+}
+
+/// Takes a block out of the table, if it is in it. Context: hook.
+pub fn remove(address: u64) -> Option<SampledAlloc> {
+    let hash = hash(address);
+    if !filter::may_contain(hash) {
+        return None;
+    }
+    let Some(mut shard) = shard_of(hash).lock_bounded() else {
+        Counters::add(&COUNTERS.frees_lock_busy);
+        return None;
+    };
+    if shard.capacity_bits == 0 {
+        return None;
+    }
+    let at = shard.probe(address).ok()?;
+    let entry = shard.slots().get(at).copied()?;
+    shard.close_gap(at);
+    shard.filter.remove(hash);
+    shard.remove_totals(&entry);
+    Some(entry)
+}
+
+/// Sampled blocks that are live. Context: any.
+pub fn len() -> usize {
+    LIVE.load(Relaxed)
+}
+
+/// Samples taken since the start. Context: any.
+pub fn samples() -> u64 {
+    SAMPLES.load(Relaxed)
+}
+
+/// Estimated live blocks, in units of 2^-16, and bytes. Context: control.
+pub fn totals() -> (u64, u64) {
+    TABLE.iter().fold((0u64, 0u64), |(objects, bytes), shard| {
+        let shard = shard.lock();
+        (
+            objects.wrapping_add(shard.live_objects_fixed),
+            bytes.wrapping_add(shard.live_bytes),
+        )
+    })
+}
+
+/// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: control.
+pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
+    for shard in &TABLE {
+        let mut shard = shard.lock();
+        for entry in shard.slots().iter().filter(|entry| entry.address != 0) {
+            visit(entry);
+        }
+    }
+}
+
+/// Takes all locks, in order, so that a fork finds the table whole. Context: control.
+pub fn lock_for_fork() {
+    TABLE.iter().for_each(Lock::lock_for_fork);
+}
+
+/// # Safety
+/// As for [`Lock::unlock_after_fork`].
+pub unsafe fn unlock_after_fork() {
+    for shard in TABLE.iter().rev() {
+        // SAFETY: passed on to the caller.
+        unsafe { shard.unlock_after_fork() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn entry(address: u64, requested_size: u64) -> SampledAlloc {
+        SampledAlloc {
+            address,
+            requested_size,
+            weight: Weight { objects: 1.5 },
+            time_nanos: 1,
+            stack: StackId(3),
+        }
+    }
+
+    /// The table is one for the process: tests that use it take turns.
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    fn drain(addresses: impl Iterator<Item = u64>) {
+        for address in addresses {
+            remove(address);
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_blocks_come_and_go_through_every_growth() {
+        let _turn = TURN.lock().unwrap();
+        let before = totals();
+        let addresses = || (1..=100_000u64).map(|n| n * 48 + 0x7000_0000_0000);
+        for (n, address) in addresses().enumerate() {
+            assert!(insert(entry(address, n as u64)));
+        }
+        assert_eq!(len(), 100_000);
+        for address in addresses() {
+            assert!(
+                filter::may_contain(hash(address)),
+                "{address:x} has fallen out of the filter"
+            );
+        }
+        let absent = (1..=100_000u64)
+            .filter(|n| filter::may_contain(hash(n * 48 + 0x7000_0000_0010)))
+            .count();
+        assert!(absent < 2_000, "{absent} of 100,000 other addresses pass the filter");
+        for (n, address) in addresses().enumerate() {
+            assert_eq!(remove(address), Some(entry(address, n as u64)));
+            assert_eq!(remove(address), None);
+        }
+        assert_eq!((len(), totals()), (0, before));
+        let left = addresses()
+            .filter(|address| filter::may_contain(hash(*address)))
+            .count();
+        assert_eq!(left, 0, "an empty table leaves an empty filter");
+    }
+
+    #[test]
+    fn an_address_that_is_handed_out_again_replaces_its_stale_entry() {
+        let _turn = TURN.lock().unwrap();
+        let (before, unseen) = (totals(), COUNTERS.read().frees_unseen);
+        assert!(insert(entry(0x1230, 5)));
+        assert!(insert(entry(0x1230, 9)));
+        assert_eq!(COUNTERS.read().frees_unseen, unseen + 1);
+        assert_eq!(remove(0x1230), Some(entry(0x1230, 9)));
+        assert_eq!(remove(0x1230), None);
+        assert_eq!(totals(), before);
+    }
+
+    #[test]
+    fn threads_that_free_each_others_blocks_leave_nothing() {
+        let _turn = TURN.lock().unwrap();
+        let before = totals();
+        for round in 0..3u64 {
+            std::thread::scope(|scope| {
+                for thread in 0..4u64 {
+                    scope.spawn(move || {
+                        for n in 0..20_000u64 {
+                            assert!(insert(entry((round << 44) | (thread << 40) | (n * 16 + 16), n)));
+                        }
+                    });
+                }
+            });
+            std::thread::scope(|scope| {
+                for thread in 0..4u64 {
+                    scope.spawn(move || {
+                        for n in 0..20_000u64 {
+                            let owner = (thread + n) % 4;
+                            assert!(remove((round << 44) | (owner << 40) | (n * 16 + 16)).is_some());
+                        }
+                    });
+                }
+            });
+        }
+        assert_eq!((len(), totals()), (0, before));
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_answers_as_a_hash_map_does(operations in prop::collection::vec((any::<bool>(), 1u64..400, 0u64..1000), 1..2000)) {
+            let _turn = TURN.lock().unwrap();
+            let mut twin = HashMap::new();
+            // Addresses of one shard and few homes: long probes, much shifting.
+            let address = |n: u64| 0x5000_0000_0000 | n * 16;
+            for (add, n, size) in operations {
+                if add {
+                    twin.insert(address(n), size);
+                    prop_assert!(insert(entry(address(n), size)));
+                } else {
+                    prop_assert_eq!(remove(address(n)).map(|found| found.requested_size), twin.remove(&address(n)));
+                }
+                prop_assert_eq!(len(), twin.len());
+            }
+            let mut found = HashMap::new();
+            for_each(|entry| {
+                found.insert(entry.address, entry.requested_size);
+            });
+            prop_assert_eq!(&found, &twin);
+            drain((1..400).map(address));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! 2. **Sampler**: which allocation is sampled, and how much it stands for.
+//!
+//! # The process
+//!
+//! Sample points lie on the line of all bytes ever requested, a Poisson process with one point in R bytes on average
+//! (R is the *sampling interval*; Go calls it a rate, the profile a period). An allocation of S bytes covers S + 1 bytes
+//! of the line, so that a block of zero bytes can be sampled too, and it is sampled when a point lies in it:
+//!
+//! ```text
+//!   p(S) = 1 - exp(-(S + 1) / R)
+//! ```
+//!
+//! A sampled block then stands for 1/p blocks and S/p bytes (Horvitz and Thompson 1952): unbiased for counts and bytes,
+//! and, being the conditional expectation of the estimators that count points, never of larger variance than they.
+//! Worked numbers at R = 512 KiB: 16 bytes -> p = 1/30841, so a sample stands for 30,841 blocks; 512 KiB -> p = 0.632,
+//! 1.58 blocks; 5 MiB -> p = 0.99995. R = 1 samples everything, exactly: p = 1.
+//!
+//! # The countdown
+//!
+//! Each thread has the distance to its next point as a countdown *above a global threshold*. The unsampled path is: take
+//! the size off the countdown, compare with the threshold, store. One comparison serves four purposes:
+//!
+//! ```text
+//!   2^64 ----------------------------------------------------------
+//!          threshold + distance   countdown of a thread
+//!          threshold              <= here: slow path. `set_interval` raises it above every
+//!                                 countdown there is, so each thread's next allocation notices
+//!   2^36   FIRST_THRESHOLD
+//!      1   GUARD                  this thread is inside the profiler: do nothing
+//!      0   a thread's first allocation: nothing drawn yet
+//! ```
+//!
+//! The distance is exponentially distributed, hence without memory: what is left of it when the interval changes can be
+//! thrown away and drawn anew, and a thread's first allocation is charged against its first draw like any other. Work
+//! done under the guard is not charged.
+
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::sync::Lock;
+use crate::sys::thread::ThreadState;
+
+/// `countdown` of a thread that is inside the profiler.
+pub const GUARD: u64 = 1;
+/// Mean bytes between samples when nobody says otherwise: that of Go's own heap profile.
+pub const DEFAULT_INTERVAL: u64 = 512 * 1024;
+/// The largest interval that [`set_interval`] takes.
+pub const MAX_INTERVAL: u64 = 1 << 40;
+
+/// With sampling off a thread looks in this many bytes.
+const OFF_DISTANCE: u64 = 1 << 36;
+const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
+
+/// Read by every allocation, written by `set_interval` only: it stays in every core's cache.
+pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
+/// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
+static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
+/// Serialises `set_interval`.
+static SETTING: Lock<()> = Lock::new(());
+
+/// The longest distance ever drawn for an interval: exp(-64) of all draws would be longer, 1 in 6e27.
+const fn longest_distance(interval: u64) -> u64 {
+    match interval {
+        0 => OFF_DISTANCE,
+        1 => 0,
+        _ => interval.saturating_mul(64),
+    }
+}
+
+/// Mean bytes between samples; 0 is off. Context: any.
+pub fn interval() -> u64 {
+    INTERVAL.load(Relaxed)
+}
+
+/// Sets the mean bytes between samples; every thread's next allocation obeys. Returns false, and changes nothing, above
+/// [`MAX_INTERVAL`] or after some 2^28 changes of the interval. Context: control.
+pub fn set_interval(interval: u64) -> bool {
+    if interval > MAX_INTERVAL {
+        return false;
+    }
+    let _setting = SETTING.lock();
+    let old = INTERVAL.load(Relaxed);
+    if old == interval {
+        return true;
+    }
+    let step = longest_distance(old) + 1;
+    let Some(raised) = THRESHOLD.load(Relaxed).checked_add(step) else {
+        return false;
+    };
+    if raised.checked_add(longest_distance(MAX_INTERVAL)).is_none() {
+        return false;
+    }
+    INTERVAL.store(interval, Relaxed);
+    THRESHOLD.store(raised, Release);
+    true
+}
+
+/// How much one sampled block stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weight {
+    /// 1/p: blocks that this one stands for; at least 1.
+    pub objects: f64,
+}
+
+impl Weight {
+    /// The weight of a block of `size` bytes sampled at `interval`. Context: hook.
+    pub fn of(size: u64, interval: u64) -> Weight {
+        if interval <= 1 {
+            return Weight { objects: 1.0 };
+        }
+        let charge = size as f64 + 1.0;
+        Weight {
+            objects: 1.0 / -libm::expm1(-charge / interval as f64),
+        }
+    }
+
+    /// Estimated bytes: S/p to the nearest byte.
+    pub fn bytes(self, size: u64) -> u64 {
+        (size as f64 * self.objects + 0.5) as u64
+    }
+
+    /// Estimated blocks in units of 2^-16: adding and taking off the same number leaves exactly nothing.
+    pub fn objects_fixed(self) -> u64 {
+        (self.objects * FIXED_ONE as f64 + 0.5) as u64
+    }
+}
+
+/// One block in the fixed-point form of [`Weight::objects_fixed`].
+pub const FIXED_ONE: u64 = 1 << 16;
+
+/// Fixed-point blocks, rounded to whole ones.
+pub const fn whole_objects(fixed: u64) -> u64 {
+    fixed.saturating_add(FIXED_ONE / 2) / FIXED_ONE
+}
+
+/// Charges an allocation that the fast path did not pass. `Some(weight)`: sample it. Context: hook; not under the guard.
+pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
+    let (threshold, interval) = consistent_setting();
+    if thread.base != threshold {
+        thread.base = threshold;
+        thread.interval_bytes = interval;
+        thread.countdown = threshold + draw(thread, interval);
+    }
+    let distance = thread.countdown.saturating_sub(threshold);
+    match thread.interval_bytes {
+        0 => {
+            thread.countdown = threshold + OFF_DISTANCE;
+            None
+        }
+        1 => Some(Weight::of(size, 1)),
+        interval if distance > size => {
+            debug_assert!(interval > 1);
+            thread.countdown -= size + 1;
+            None
+        }
+        interval => {
+            thread.countdown = threshold + draw(thread, interval);
+            Some(Weight::of(size, interval))
+        }
+    }
+}
+
+/// Threshold and interval that belong together: `set_interval` writes the interval first. If it comes between the loads
+/// the threshold has changed and we look again; it can't keep changing faster than we read two words.
+fn consistent_setting() -> (u64, u64) {
+    loop {
+        let threshold = THRESHOLD.load(Acquire);
+        let interval = INTERVAL.load(Acquire);
+        if THRESHOLD.load(Relaxed) == threshold {
+            return (threshold, interval);
+        }
+    }
+}
+
+/// A distance to the next sample point: floor of an exponential variable of mean `interval`.
+fn draw(thread: &mut ThreadState, interval: u64) -> u64 {
+    match interval {
+        0 => OFF_DISTANCE,
+        1 => 0,
+        _ => {
+            let uniform = next_uniform(&mut thread.random);
+            let distance = -libm::log(uniform) * interval as f64;
+            (distance as u64).min(longest_distance(interval))
+        }
+    }
+}
+
+/// Uniform in (0, 1] with 53 bits: xorshift64* (Vigna 2016), seeded per thread from the clock and its own address.
+fn next_uniform(state: &mut u64) -> f64 {
+    if *state == 0 {
+        let seed = crate::sys::clock::monotonic_coarse_nanos() ^ (core::ptr::from_ref(state) as u64).rotate_left(32);
+        *state = splitmix(seed ^ SEEDS.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed)) | 1;
+    }
+    let mut x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    let bits = x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
+    (bits + 1) as f64 / (1u64 << 53) as f64
+}
+
+/// Keeps threads apart that start at the same tick at a reused address.
+static SEEDS: AtomicU64 = AtomicU64::new(0);
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): spreads a seed over all bits.
+fn splitmix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

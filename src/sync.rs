@@ -1,0 +1,169 @@
+//! Our lock, and the order in which locks are taken.
+//!
+//! A lock that hooks use must not allocate, must not panic and must not wait for ever: the holder may be a thread that
+//! did not survive a fork made without libc's knowledge. So it is a futex word with a bounded wait; who gives up drops
+//! one sample and counts it.
+//!
+//! Lock order (a later one may be taken while an earlier one is held, never the reverse):
+//! 1. shards of the live table, by index
+//! 2. the arena of the stack table
+//!
+//! No foreign code runs under either: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
+
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::sys::errno::ErrnoGuard;
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const CONTENDED: u32 = 2;
+
+/// A mutual exclusion lock around a `T`: three-state futex (Drepper, "Futexes are tricky", mutex 2).
+pub struct Lock<T> {
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands out one reference at a time, so sharing it needs no more than T being Send.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// Exclusive use of a locked value; gives the lock back when dropped.
+pub struct Locked<'a, T>(&'a Lock<T>);
+
+impl<T> Lock<T> {
+    /// A free lock.
+    pub const fn new(value: T) -> Lock<T> {
+        Lock {
+            word: AtomicU32::new(FREE),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Takes the lock if it is free at once. Context: hook.
+    pub fn try_lock(&self) -> Option<Locked<'_, T>> {
+        self.word
+            .compare_exchange(FREE, HELD, Acquire, Relaxed)
+            .ok()
+            .map(|_| Locked(self))
+    }
+
+    /// Takes the lock; gives up after some fifth of a second in which the holder did nothing. Context: hook.
+    pub fn lock_bounded(&self) -> Option<Locked<'_, T>> {
+        for _ in 0..100 {
+            if let Some(locked) = self.try_lock() {
+                return Some(locked);
+            }
+            core::hint::spin_loop();
+        }
+        let _errno = ErrnoGuard::save();
+        for _ in 0..20 {
+            if self.word.swap(CONTENDED, Acquire) == FREE {
+                return Some(Locked(self));
+            }
+            let wait = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 10_000_000,
+            };
+            // SAFETY: the futex word lives as long as `self`, and the timeout is a valid timespec.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.word.as_ptr(),
+                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                    CONTENDED,
+                    &wait as *const libc::timespec,
+                )
+            };
+        }
+        None
+    }
+
+    /// Takes the lock, waiting as long as it takes. Context: control.
+    pub fn lock(&self) -> Locked<'_, T> {
+        loop {
+            if let Some(locked) = self.lock_bounded() {
+                return locked;
+            }
+        }
+    }
+
+    /// Takes the lock and keeps it across a fork; [`Lock::unlock_after_fork`] gives it back in parent and child.
+    pub fn lock_for_fork(&self) {
+        core::mem::forget(self.lock());
+    }
+
+    /// Gives back a lock that [`Lock::lock_for_fork`] took.
+    ///
+    /// # Safety
+    /// The calling thread took it by `lock_for_fork`, before the fork.
+    pub unsafe fn unlock_after_fork(&self) {
+        drop(Locked(self));
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: while this Locked exists no other does.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: while this Locked exists no other does.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    fn drop(&mut self) {
+        if self.0.word.swap(FREE, Release) == CONTENDED {
+            let _errno = ErrnoGuard::save();
+            // SAFETY: waking waiters of a futex word that lives as long as the lock.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.0.word.as_ptr(),
+                    libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                    1,
+                )
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn increments_by_many_threads_all_arrive() {
+        static COUNT: Lock<u64> = Lock::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        *COUNT.lock() += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*COUNT.lock(), 160_000);
+    }
+
+    #[test]
+    fn a_lock_that_is_never_given_back_is_given_up_on() {
+        let lock = Lock::new(());
+        let held = lock.lock();
+        assert!(lock.try_lock().is_none());
+        assert!(lock.lock_bounded().is_none());
+        drop(held);
+        assert!(lock.lock_bounded().is_some());
+    }
+}

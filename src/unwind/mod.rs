@@ -1,0 +1,148 @@
+//! 3. **Unwind**: the stack of the calling thread, from the hook's caller to where the thread or the goroutine began.
+//!
+//! ```text
+//!   C frames (cfi) --boundary--> Go frames (go) --callback--> C frames (cfi) --boundary--> Go frames ...
+//! ```
+//!
+//! Nothing here allocates, takes a lock, or reads memory that isn't known to be there ([`stack_memory`]). A stack that
+//! can't be followed to its beginning is kept as far as it goes, with the reason.
+
+pub mod cfi;
+pub mod go;
+pub mod stack_memory;
+
+use crate::frame::{End, Frame, ModuleId};
+use crate::module;
+use crate::sys::thread::ThreadState;
+use cfi::Registers;
+use stack_memory::StackMemory;
+
+/// Frames kept of a stack: Go's own profiles keep 128; C recursion runs deeper.
+pub const MAX_FRAMES: usize = 256;
+
+/// Room for one stack, on the stack of the thread that is being sampled.
+pub struct StackBuffer {
+    frames: [Frame; MAX_FRAMES],
+    length: usize,
+}
+
+impl Default for StackBuffer {
+    fn default() -> StackBuffer {
+        StackBuffer {
+            frames: [const { Frame::new(0, ModuleId::UNKNOWN) }; MAX_FRAMES],
+            length: 0,
+        }
+    }
+}
+
+impl StackBuffer {
+    /// Adds a frame; false when the buffer is full.
+    #[inline]
+    pub fn push(&mut self, frame: Frame) -> bool {
+        match self.frames.get_mut(self.length) {
+            Some(slot) => {
+                *slot = frame;
+                self.length += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The frames, leaf first.
+    pub fn frames(&self) -> &[Frame] {
+        self.frames.get(..self.length).unwrap_or(&[])
+    }
+}
+
+/// Walks the stack that begins with the return address `start.ip` and says why it ends. Context: hook.
+pub fn capture(start: Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
+    let mut memory = StackMemory::new(start.sp, thread);
+    let end = walk(start, &mut memory, out);
+    memory.remember(thread);
+    end
+}
+
+fn walk(start: Registers, memory: &mut StackMemory, out: &mut StackBuffer) -> End {
+    let mut registers = start;
+    // The object of the previous frame. Its code is on our stack, so it stays loaded: no need to ask again.
+    let mut module: Option<&'static module::Entry> = None;
+    loop {
+        let ip = registers.ip;
+        if ip == 0 {
+            return End::Complete;
+        }
+        match go::seam_at(ip) {
+            go::Seam::Boundary => match go::walk(registers.sp, memory, out) {
+                go::GoWalk::End(end) => return end,
+                go::GoWalk::CalledFromC(caller) => {
+                    registers = caller;
+                    continue;
+                }
+            },
+            go::Seam::SystemStack => return End::GoSystemStack,
+            go::Seam::None => {}
+        }
+        if !module.is_some_and(|module| (module.map_start..module.map_end).contains(&ip)) {
+            module = module::find(ip.wrapping_sub(1));
+        }
+        let Some(entry) = module else {
+            // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
+            return if out.push(Frame::new(ip, ModuleId::UNKNOWN)) {
+                End::NoUnwindInfo
+            } else {
+                End::TooDeep
+            };
+        };
+        let frame = Frame::new(ip, entry.id);
+        if !out.push(frame) {
+            return End::TooDeep;
+        }
+        match cfi::step(&registers, frame, entry, memory) {
+            Ok(caller) => registers = caller,
+            Err(end) => return end,
+        }
+    }
+}
+
+/// What one call from Go to C finds out about its own stack, for Go to check. See [`go`].
+pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Option<Probe> {
+    let mut memory = StackMemory::new(start.sp, thread);
+    let mut registers = start;
+    for _ in 0..16 {
+        let entry = module::find(registers.ip.wrapping_sub(1))?;
+        match cfi::step(&registers, Frame::new(registers.ip, entry.id), entry, &mut memory) {
+            Ok(caller) => registers = caller,
+            // The first address without a table is where Go called us, or the check that follows will fail.
+            Err(End::NoUnwindInfo) => {
+                let mut found = Probe {
+                    boundary: registers.ip,
+                    callback: 0,
+                    length: 0,
+                };
+                let length = &mut found.length;
+                go::follow(registers.sp, &mut memory, &mut found.callback, |address| {
+                    if let Some(slot) = pcs.get_mut(*length) {
+                        *slot = address;
+                        *length += 1;
+                    }
+                    true
+                })
+                .ok()?;
+                return Some(found);
+            }
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// Result of [`probe`].
+pub struct Probe {
+    /// Return address into what should be `runtime.asmcgocall`.
+    pub boundary: u64,
+    /// Return address into what should be `crosscall2`; 0 when Go was not called from C.
+    pub callback: u64,
+    /// How many Go return addresses were written.
+    pub length: usize,
+}

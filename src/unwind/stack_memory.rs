@@ -1,0 +1,144 @@
+//! Reading a C stack without ever reading what isn't there.
+//!
+//! We read upwards from the stack pointer. How far is safe? Asking libc (`pthread_getattr_np`) can deadlock inside
+//! malloc, and a coroutine or signal handler runs on a stack that libc knows nothing of. So we ask the kernel, page by
+//! page and only once: `rt_sigprocmask` with an impossible first argument copies the new mask from user memory first
+//! (EFAULT when it can't) and then fails with EINVAL, changing nothing. It is a known way of asking "may I read here?".
+//!
+//! On a thread's own stack the answer is remembered in the thread's state: that stack stays as long as the thread, and
+//! its top is where the thread control block lies (pthread_create puts it there) or, for the first thread, where
+//! `__libc_stack_end` points. On any other stack each page is asked for in every walk.
+
+use crate::sys::errno::ErrnoGuard;
+use crate::sys::pages::PAGE;
+use crate::sys::thread::{self, ThreadState};
+
+// SAFETY: the loader defines it; a pointer-sized cell written once before main.
+unsafe extern "C" {
+    static __libc_stack_end: u64;
+}
+
+/// A walk's view of the stack memory from the stack pointer upwards.
+pub struct StackMemory {
+    /// Lowest address that may be read.
+    low: u64,
+    /// End of what is known to be readable.
+    high: u64,
+}
+
+const PAGE_MASK: u64 = PAGE as u64 - 1;
+
+impl StackMemory {
+    /// The stack that `stack_pointer` points into; the calling thread runs on it, so its page is there.
+    pub fn new(stack_pointer: u64, thread: &ThreadState) -> StackMemory {
+        let own = (thread.stack_low..thread.stack_high).contains(&stack_pointer);
+        let end_of_page = (stack_pointer | PAGE_MASK).saturating_add(1);
+        StackMemory {
+            low: stack_pointer,
+            high: if own { thread.stack_high } else { end_of_page },
+        }
+    }
+
+    /// The word at `address`, or `None` when it lies below the stack pointer or can't be read.
+    #[inline]
+    pub fn read(&mut self, address: u64) -> Option<u64> {
+        if address < self.low || address & 7 != 0 {
+            return None;
+        }
+        while address >= self.high {
+            // An unreadable page ends the stack; nothing above it belongs to it. A frame larger than this is no frame.
+            if address - self.high > 16 << 20 || !page_is_readable(self.high) {
+                return None;
+            }
+            self.high += PAGE as u64;
+        }
+        // SAFETY: the aligned word lies in pages of the stack we run on that were just found readable (or were earlier,
+        // on this thread's own stack, which stays).
+        Some(unsafe { (address as *const u64).read() })
+    }
+
+    /// Remembers what was learnt, if this is the thread's own stack: all pages up to its top are readable. Walks end
+    /// well below the top when they leave C for Go, so the last pages are asked for here, once in a thread's life.
+    pub fn remember(mut self, thread: &mut ThreadState) {
+        const NEAR: u64 = 256 * 1024;
+        if thread.stack_low <= self.low && self.low < thread.stack_high {
+            return;
+        }
+        // SAFETY: written before main, only read here.
+        let first_end = unsafe { __libc_stack_end };
+        for top in [thread::control_block(), first_end] {
+            if self.low >= top || top.saturating_sub(self.high) > NEAR {
+                continue;
+            }
+            while self.high < top && page_is_readable(self.high) {
+                self.high += PAGE as u64;
+            }
+            if self.high >= top {
+                let low = self.low & !PAGE_MASK;
+                thread.stack_low = if thread.stack_high == 0 {
+                    low
+                } else {
+                    thread.stack_low.min(low)
+                };
+                thread.stack_high = thread.stack_high.max(self.high);
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the page at `address` can be read, by the kernel's word.
+fn page_is_readable(address: u64) -> bool {
+    const NO_SUCH_HOW: libc::c_long = -1;
+    const KERNEL_SIGSET_BYTES: usize = 8;
+    let _errno = ErrnoGuard::save();
+    let no_old_set: *const u8 = core::ptr::null();
+    // SAFETY: the kernel copies eight bytes from `address` if it can, then refuses `how`; nothing is written anywhere.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            NO_SUCH_HOW,
+            address,
+            no_old_set,
+            KERNEL_SIGSET_BYTES,
+        );
+        *libc::__errno_location() != libc::EFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::pages;
+
+    #[test]
+    fn reading_stops_at_an_unreadable_page_and_below_the_stack_pointer() {
+        let pages = pages::map(3 * PAGE).unwrap();
+        let start = pages.as_ptr() as u64;
+        // SAFETY: the last of our three pages.
+        unsafe { libc::mprotect((start + 2 * PAGE as u64) as *mut _, PAGE, libc::PROT_NONE) };
+        let nothing_known = ThreadState::for_test();
+        let mut memory = StackMemory::new(start + 64, &nothing_known);
+        assert_eq!(memory.read(start + 64), Some(0));
+        assert_eq!(memory.read(start + 56), None);
+        assert_eq!(memory.read(start + 65), None);
+        assert_eq!(memory.read(start + 2 * PAGE as u64 - 8), Some(0));
+        assert_eq!(memory.read(start + 2 * PAGE as u64), None);
+        assert_eq!(memory.read(u64::MAX - 7), None);
+    }
+
+    #[test]
+    fn a_thread_remembers_its_own_stack_up_to_the_control_block() {
+        std::thread::spawn(|| {
+            let mut state = ThreadState::for_test();
+            let here = (&raw const state as u64) & !7;
+            let top = thread::control_block();
+            let mut memory = StackMemory::new(here, &state);
+            assert!(memory.read(top & !7).is_some());
+            memory.remember(&mut state);
+            assert!(state.stack_low <= here && state.stack_high > top);
+        })
+        .join()
+        .unwrap();
+    }
+}
