@@ -20,7 +20,8 @@
 //!    program: they are the innermost line. What debug information says of the same call makes way for it; functions
 //!    that the call's function was inlined into, or that jumped to it by a tail call, stay below.
 //! 2. **Allocator.** Without such a site, leading frames of the malloc family and of our own are cut.
-//! 3. **Seam.** The runtime's frames of a call from Go to C, or from C back to Go, are cut.
+//! 3. **Seam.** The runtime's frames of a call from Go to C, or from C back to Go, are cut; of a Go function that is
+//!    exported to C also what cgo generates under the same name in C, which only passes the call on.
 //! 4. **Stubs.** What cgo generates for a call, a C function and up to two Go functions, becomes one frame `C.x`, at the line of
 //!    the Go code that wrote `C.x`.
 //! 5. **End.** A stack that was cut short has a last frame that says why; one without frames says so too.
@@ -58,19 +59,28 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
     };
     let rows = stack.rows();
     if rows.is_empty() {
-        return vec![made("[no stack]")];
+        // Number 0 collects what came when the stack table was full.
+        return vec![made(if record.id == 0 {
+            "[stacks beyond the limit]"
+        } else {
+            "[no stack]"
+        })];
     }
     let last = rows.len() - 1;
-    let cut = |row: &Row, leaf: bool| {
-        let Some(line) = stack.line(row) else {
-            return false;
-        };
-        is_runtime_seam(&line.function) || (leaf && is_allocator(&line.function))
-    };
     let mut leaf = record.site.is_none();
+    // The exported Go function whose callback is being cut.
+    let mut exported: Option<String> = None;
     let mut kept = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
-        let gone = cut(&row, leaf);
+        let name = stack.line(&row).map_or("", |line| &line.function);
+        let seam = is_runtime_seam(name);
+        let wrapper = !stack.is_go(&row) && exported.as_deref() == Some(name);
+        let gone = seam || wrapper || (leaf && is_allocator(name));
+        if let Some(function) = generated(name, EXPORTED) {
+            exported = Some(function.to_owned());
+        } else if !seam {
+            exported = None;
+        }
         leaf &= gone;
         if !gone || (index == last && kept.is_empty()) {
             kept.push(row);
@@ -352,8 +362,11 @@ fn is_runtime_seam(function: &str) -> bool {
         function,
         "runtime.cgocall" | "runtime.asmcgocall" | "runtime.asmcgocall_landingpad" | "crosscall2"
     ) || function.starts_with("runtime.cgocallback")
-        || generated(function, "_cgoexp_").is_some()
+        || generated(function, EXPORTED).is_some()
 }
+
+/// Begins the name of the Go function that cgo generates for an exported one.
+const EXPORTED: &str = "_cgoexp_";
 
 /// The rest of a name that cgo generated: `f` in `_cgoexp_<hash>_f`.
 fn generated<'a>(function: &'a str, prefix: &str) -> Option<&'a str> {

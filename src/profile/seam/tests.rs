@@ -283,13 +283,25 @@ const CASES: &[Case] = &[
             "inner@a.c:3",
             "C.inner@main.go:22",
             "main.goCallback@main.go:22",
-            "goCallback@_cgo_export.c:30",
             "outer@a.c:9",
             "C.outer@main.go:31",
             "main.main@main.go:31",
             "runtime.main@proc.go:290",
             "runtime.goexit@asm_amd64.s:1771",
         ],
+        ..PLAIN
+    },
+    Case {
+        what: "a C function that only has the name of an exported one stays",
+        captured: &[
+            "Go main.goCallback@main.go:22",
+            "Go _cgoexp_dec68f0bfcab_goCallback@_cgo_gotypes.go:173",
+            "Go runtime.cgocallback@asm_amd64.s:1160",
+            "C crosscall2",
+            "C",
+            "C goCallback@mine.c:30",
+        ],
+        shown: &["main.goCallback@main.go:22", "", "goCallback@mine.c:30"],
         ..PLAIN
     },
     Case {
@@ -356,6 +368,12 @@ fn every_case_of_the_table_shows_what_it_says() {
         let order: Vec<usize> = places.iter().filter_map(at).collect();
         assert!(order.is_sorted_by(|a, b| a < b), "{}: {order:?}", case.what);
     }
+}
+
+#[test]
+fn the_stack_of_samples_beyond_the_limit_says_so() {
+    let places = places(&record(0, Vec::new(), [1, 8, 1, 8]), &Names::new());
+    assert_eq!(show(&places[0].lines[0]), "[stacks beyond the limit]");
 }
 
 #[test]
