@@ -199,8 +199,10 @@ func TestSecondsIsADelta(t *testing.T) {
 			blocks = append(blocks, plain.Other(727))
 		}
 	}
+	// Allocated and in use are not copied at the same instant, so they may differ by what was allocated in between.
 	got := decode(t, w.Body.Bytes()).Sum(profiletest.Leaf("plain_other_block"))
-	if n := got.AllocObjects; n < 1 || n > int64(len(blocks))-before || got.InuseSpace != n*727 {
+	since := int64(len(blocks)) - before
+	if got.AllocObjects < 1 || got.AllocObjects > since || got.InuseObjects < 1 || got.InuseObjects > since {
 		t.Errorf("%d blocks before, %d since: %+v", before, len(blocks)-before, got)
 	}
 	for _, b := range blocks {

@@ -72,11 +72,11 @@ func Leaf(function string) func(*Sample) bool {
 	return func(s *Sample) bool { return len(s.Stack) > 0 && s.Stack[0].Function == function }
 }
 
-// Has matches samples with a function on the stack whose name is function or ends with ".function".
+// Has matches samples with a function on the stack whose name is function or ends with it behind a dot or slash.
 func Has(function string) func(*Sample) bool {
 	return func(s *Sample) bool {
 		for _, f := range s.Stack {
-			if f.Function == function || strings.HasSuffix(f.Function, "."+function) {
+			if f.Function == function || strings.HasSuffix(f.Function, "."+function) || strings.HasSuffix(f.Function, "/"+function) {
 				return true
 			}
 		}
