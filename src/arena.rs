@@ -19,6 +19,12 @@ pub struct Arena {
     chunk: Lock<Chunk>,
 }
 
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena::new()
+    }
+}
+
 impl Arena {
     /// An arena without memory yet.
     pub const fn new() -> Arena {

@@ -112,8 +112,10 @@ static OVERFLOW: Record = Record {
 // SAFETY: a record's pointers lead to memory that is never written again nor given back; its totals are atomic.
 unsafe impl Sync for Record {}
 
+type Pointers = &'static [AtomicPtr<Record>];
+
 /// The two arrays behind `BUCKETS_START`, mapped as one piece that the kernel fills in as it is touched.
-fn arrays() -> Option<(&'static [AtomicPtr<Record>], &'static [AtomicPtr<Record>])> {
+fn arrays() -> Option<(Pointers, Pointers)> {
     let mut start = BUCKETS_START.load(Acquire);
     if start.is_null() {
         let bytes = (BUCKETS + MAX_STACKS) * size_of::<AtomicPtr<Record>>();

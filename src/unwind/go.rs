@@ -165,7 +165,12 @@ pub fn follow(
         if into_crosscall2 != *callback {
             return Err(BAD);
         }
-        let crosscall2 = memory.read(next).filter(|above| *above > next).ok_or(BAD)?;
+        let mut crosscall2 = memory.read(next).filter(|above| *above > next).ok_or(BAD)?;
+        // crosscall2 saves the frame pointer in its prologue and again with the other registers, right below: a record
+        // that leads to the next word is the second of the two.
+        if memory.read(crosscall2) == Some(crosscall2.wrapping_add(8)) {
+            crosscall2 = crosscall2.wrapping_add(8);
+        }
         let bp = memory.read(crosscall2).ok_or(BAD)?;
         let ip = memory.read(crosscall2.wrapping_add(8)).ok_or(BAD)?;
         return Ok(GoWalk::CalledFromC(Registers {

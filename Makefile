@@ -1,0 +1,31 @@
+# Every target sets up what it needs, or says in one line what is missing.
+
+.PHONY: build demo demo-serve picture test test-long check lint clean
+
+build: ## the archive, so that go build and go test work on the Go packages
+	@scripts/setup.sh
+	@scripts/build-archive.sh
+
+demo: build ## the main job: a leaking server, and what its profiles say
+	@scripts/demo.sh
+
+demo-serve: build ## the same, and leave the server up
+	@scripts/demo.sh serve
+
+picture: build ## docs/flame.png, by a headless browser
+	@scripts/picture.sh
+
+test: build ## every test, with the seconds that each part took
+	@scripts/test.sh
+
+test-long: build ## the same, with the long versions of stress and statistics
+	@CGOHEAP_LONG=1 scripts/test.sh
+
+lint:
+	@scripts/setup.sh
+	@scripts/lint.sh
+
+check: lint test ## format, lint, all tests: what CI runs
+
+clean:
+	rm -rf target build go/internal/lib/linux_amd64/libcgoheap.a go/internal/lib/linux_amd64/digest.h

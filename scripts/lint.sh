@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Format and lint. Changes nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo fmt --check
+cargo clippy --locked --quiet --all-targets -- -D warnings
+scripts/build-archive.sh
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || { echo "gofmt would change: $unformatted" >&2; exit 1; }
+go vet ./...
+for module in $(git ls-files '*/go.mod'); do (cd "$(dirname "$module")" && go vet ./...); done

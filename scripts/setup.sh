@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Checks that the tools are there. What Debian packages is installed if we may; Go and Rust are asked for by name.
+set -euo pipefail
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+need gcc gcc
+need g++ g++
+need ld binutils
+need objcopy binutils
+need readelf binutils
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing ${missing[*]}" >&2
+        apt-get update -q >/dev/null
+        apt-get install -y -q "${missing[@]}" >/dev/null
+    else
+        echo "setup: missing: install the packages ${missing[*]} (Debian: sudo apt-get install ${missing[*]})" >&2
+        exit 1
+    fi
+fi
+
+# at_least HAVE WANT: whether version HAVE is WANT or later
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+go=$(go env GOVERSION 2>/dev/null | sed 's/^go//') || true
+if [ -z "$go" ] || ! at_least "$go" 1.25; then
+    echo "setup: Go 1.25 or later is needed, found '${go:-none}': see https://go.dev/doc/install" >&2
+    exit 1
+fi
+rust=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+if [ -z "$rust" ] || ! at_least "$rust" 1.88 || ! command -v cargo >/dev/null; then
+    echo "setup: Rust 1.88 or later with cargo is needed, found '${rust:-none}': see https://rustup.rs" >&2
+    exit 1
+fi
+glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2) || true
+if [ "$(uname -sm)" != "Linux x86_64" ] || [ -z "$glibc" ] || ! at_least "$glibc" 2.35; then
+    echo "setup: cgoheap runs on linux/amd64 with glibc 2.35 or later; this is $(uname -sm), glibc '${glibc:-none}'" >&2
+    exit 1
+fi
