@@ -71,6 +71,7 @@ func readStats(s *Stats) {
 	s.Samples, s.LiveSamples, s.Stacks = uint64(c.samples), uint64(c.live_samples), uint64(c.stacks)
 	s.OwnBytes = uint64(c.own_bytes)
 	s.GoFrames = c.go_frames == 1
+	s.Interpose = Interpose(c.interpose)
 	s.Lost.SamplesNoMemory = uint64(c.samples_no_memory)
 	s.Lost.SamplesLockBusy = uint64(c.samples_lock_busy)
 	s.Lost.StacksTableFull = uint64(c.stacks_table_full)

@@ -96,6 +96,9 @@ type Stats struct {
 	// GoFramesProblem says why they don't; it is empty when they do.
 	GoFramesProblem string
 
+	// Interpose says what the package [github.com/cgoheap/cgoheap/go/interpose] does in this program.
+	Interpose Interpose
+
 	// Registered says whether pprof.Lookup("cgoheap") serves the profile, and with it the /debug/pprof/ page.
 	Registered bool
 	// RegisteredProblem says why it doesn't; it is empty when it does. [Handler] and [WriteHeapProfile] work anyway.
@@ -131,6 +134,45 @@ type Stats struct {
 		// ModulesTableFull counts loaded objects beyond those that are kept: their frames have no names.
 		ModulesTableFull uint64
 	}
+}
+
+// Interpose is what the whole-process door, the package github.com/cgoheap/cgoheap/go/interpose, does in this program.
+type Interpose int
+
+const (
+	// InterposeAbsent: not imported. What includes cgoheap.h is seen.
+	InterposeAbsent Interpose = iota
+	// InterposeWhole: every malloc of the process is seen.
+	InterposeWhole
+	// InterposeWrap: built with -tags cgoheap_wrap, every malloc in what is linked statically is seen.
+	InterposeWrap
+	// InterposeAside: the program has an allocator of its own, which stays. What includes cgoheap.h is seen.
+	InterposeAside
+	// InterposePartly: another allocator has replaced part of malloc and its relatives. Sampling is off, since blocks
+	// would be seen on one side only.
+	InterposePartly
+	// InterposeNotLibraries: what is linked statically is seen, the program's shared libraries go elsewhere.
+	InterposeNotLibraries
+)
+
+// String says it in words.
+func (i Interpose) String() string {
+	switch i {
+	case InterposeAbsent:
+		return "not imported: only code that includes cgoheap.h is seen"
+	case InterposeWhole:
+		return "every malloc of the process is seen"
+	case InterposeWrap:
+		return "cgoheap_wrap: every malloc in statically linked code is seen"
+	case InterposeAside:
+		return "stepped aside: the program has another allocator; only code that includes cgoheap.h is seen " +
+			"(try -tags cgoheap_wrap)"
+	case InterposePartly:
+		return "sampling is off: another allocator has replaced part of malloc's family (try -tags cgoheap_wrap)"
+	case InterposeNotLibraries:
+		return "statically linked code is seen, shared libraries are not"
+	}
+	return "unknown"
 }
 
 // ReadStats sets *s to the current totals. It may be called from any goroutine. Where the profile is not supported all

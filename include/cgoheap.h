@@ -49,6 +49,7 @@ struct cgoheap_stats {
     unsigned long long samples, live_samples, stacks;
     unsigned long long own_bytes; /* memory that cgoheap has mapped for its tables */
     unsigned long long go_frames; /* 0 not asked for, 1 joined, 2 the check at start failed */
+    unsigned long long interpose; /* the whole-process door: enum cgoheap_interpose_state of cgoheap_real.h */
     /* lost, cut or mended, by reason */
     unsigned long long samples_no_memory, samples_lock_busy, stacks_table_full, frees_lock_busy, frees_unseen;
     unsigned long long stacks_too_deep, stacks_no_unwind_info, stacks_bad_unwind_info, stacks_unreadable;
@@ -165,6 +166,7 @@ void *cgoheap_aligned_alloc(size_t alignment, size_t size) CGOHEAP_NOTHROW
 void *cgoheap_memalign(size_t alignment, size_t size) CGOHEAP_NOTHROW
     CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(2), __alloc_align__(1)));
 void *cgoheap_valloc(size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __alloc_size__(1)));
+void *cgoheap_pvalloc(size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__));
 size_t cgoheap_malloc_usable_size(void *block) CGOHEAP_NOTHROW;
 int cgoheap_asprintf(char **out, const char *format, ...) CGOHEAP_NOTHROW
     CGOHEAP_ATTRIBUTE((__format__(__printf__, 2, 3)));

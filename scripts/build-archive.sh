@@ -19,7 +19,7 @@ rm -rf "$work" && mkdir -p "$work" "$out"
 # What the header declares is what stays. (readelf and not nm: nm, ar and their kin hand objects with bitcode, which the
 # standard library brings along, to whatever compiler plugin is installed, and an older LLVM's dies of it.)
 readelf -sW "$staticlib" 2>/dev/null \
-    | awk '$5 == "GLOBAL" && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_(internal_|thread_state$)/ {print $8}' \
+    | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_(internal_|thread_state$)/ {print $8}' \
     | sort -u >"$work/keep"
 grep -q '^cgoheap_malloc$' "$work/keep" || { echo "build-archive: $staticlib lacks cgoheap_malloc" >&2; exit 1; }
 roots=$(sed 's/^/-u /' "$work/keep")
@@ -47,8 +47,8 @@ ld -r -T "$work/merge.ld" -o "$work/merged.o" "$work/local.o"
 objcopy --strip-unneeded "$work/merged.o" "$work/cgoheap.o"
 ar rcsD "$work/libcgoheap.a" "$work/cgoheap.o"
 
-# The digest makes Go's build cache notice a new archive: the Go package includes the header.
-digest=$(sha256sum "$work/libcgoheap.a" | cut -d' ' -f1)
+# The digest makes Go's build cache notice a new archive, and new headers of ours: the Go package includes it.
+digest=$(cat "$work/libcgoheap.a" include/*.h | sha256sum | cut -d' ' -f1)
 printf '/* Generated beside libcgoheap.a by make build. */\n#define CGOHEAP_ARCHIVE_DIGEST "sha256:%s"\n' "$digest" >"$work/digest.h"
 for file in libcgoheap.a digest.h; do
     cmp -s "$work/$file" "$out/$file" || cp "$work/$file" "$out/$file"

@@ -337,3 +337,19 @@ pub unsafe extern "C" fn cgoheap_go_join(probe: *const GoProbe) -> c_int {
 pub extern "C" fn cgoheap_go_refuse() {
     unwind::go::refuse();
 }
+
+/// The whole-process door tells what it found out about itself. When another allocator owns part of the family sampling
+/// goes off and stays off: a block that one side hands out and the other takes back would look like a leak.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_interpose_report(state: c_int) {
+    stats::set_interpose(state as u64);
+    if state == stats::Interpose::Partly as c_int {
+        control(|| {
+            if sampler::switch_off_for_good() {
+                Code::Ok
+            } else {
+                Code::Argument
+            }
+        });
+    }
+}

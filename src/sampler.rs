@@ -35,7 +35,7 @@
 //! done under the guard is not charged.
 
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -57,6 +57,8 @@ const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
 pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
 /// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
 static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
+/// Set once by `switch_off_for_good`.
+static OFF_FOR_GOOD: AtomicBool = AtomicBool::new(false);
 /// Serialises `set_interval`.
 static SETTING: Lock<()> = Lock::new(());
 
@@ -82,6 +84,9 @@ pub fn set_interval(interval: u64) -> bool {
     }
     let _setting = SETTING.lock();
     let old = INTERVAL.load(Relaxed);
+    if OFF_FOR_GOOD.load(Relaxed) {
+        return interval == 0;
+    }
     if old == interval {
         return true;
     }
@@ -95,6 +100,13 @@ pub fn set_interval(interval: u64) -> bool {
     INTERVAL.store(interval, Relaxed);
     THRESHOLD.store(raised, Release);
     true
+}
+
+/// Sets the interval to 0; later calls of [`set_interval`] are refused. Context: control.
+pub fn switch_off_for_good() -> bool {
+    let off = set_interval(0);
+    OFF_FOR_GOOD.store(true, Relaxed);
+    off
 }
 
 /// How much one sampled block stands for.

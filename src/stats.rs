@@ -83,6 +83,38 @@ pub enum GoFrames {
     CheckFailed = 2,
 }
 
+/// The whole-process door (`enum cgoheap_interpose_state` of `include/cgoheap_real.h`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Interpose {
+    /// Not linked: the header door only.
+    #[default]
+    Absent = 0,
+    /// Every malloc of the process comes to us.
+    Whole = 1,
+    /// The linker's `--wrap`: what is linked statically comes to us.
+    Wrap = 2,
+    /// The program has another allocator and keeps it: the header door only.
+    Aside = 3,
+    /// Another allocator has replaced some of the functions: sampling is off, since its numbers would be wrong.
+    Partly = 4,
+    /// The program's own code comes to us, its shared libraries go elsewhere.
+    NotLibraries = 5,
+}
+
+/// Written once, before main. Atomic, because a library with us in it may be loaded by any thread.
+static INTERPOSE: AtomicU64 = AtomicU64::new(Interpose::Absent as u64);
+
+/// What the whole-process door found out about itself.
+pub fn set_interpose(state: u64) {
+    INTERPOSE.store(state, Relaxed);
+}
+
+/// The number of an [`Interpose`].
+pub fn interpose() -> u64 {
+    INTERPOSE.load(Relaxed)
+}
+
 /// Totals of this process, as [`crate::read_stats`] copies them.
 ///
 /// Objects and bytes are estimates of *requested* memory, scaled up from the samples (exact at interval 1).
@@ -109,6 +141,8 @@ pub struct Stats {
     pub own_bytes: u64,
     /// Whether Go frames are joined: a [`GoFrames`] as its number.
     pub go_frames: u64,
+    /// Whether the whole-process door is in the program: an [`Interpose`] as its number.
+    pub interpose: u64,
     /// What was lost, by reason.
     pub lost: Lost,
 }
@@ -127,6 +161,7 @@ pub fn read() -> Stats {
         live_samples: live_table::len() as u64,
         own_bytes: pages::mapped_bytes(),
         go_frames: u64::from(unwind::go::state()),
+        interpose: interpose(),
         lost: COUNTERS.read(),
         ..Stats::default()
     };

@@ -302,7 +302,7 @@ fn structs_have_the_same_layout_in_c_and_rust() {
         };
     }
     fields!(0, Stats: interval_bytes alloc_objects alloc_bytes live_objects live_bytes samples live_samples stacks
-        own_bytes go_frames);
+        own_bytes go_frames interpose);
     fields!(offset_of!(Stats, lost), Lost: samples_no_memory samples_lock_busy stacks_table_full frees_lock_busy
         frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable stacks_go_system
         stacks_go_off stacks_bad_go modules_table_full);

@@ -12,9 +12,10 @@
 
 use core::arch::naked_asm;
 use core::ffi::c_void;
+use core::mem::offset_of;
 
 use super::functions as target;
-use super::real::REAL;
+use super::real::{Real, cgoheap_real};
 use crate::live_table::{HASH_MULTIPLIER, filter::FILTER};
 use crate::sampler::THRESHOLD;
 use crate::unwind::cfi::Registers;
@@ -97,8 +98,28 @@ macro_rules! entries {
     };
 }
 
-macro_rules! malloc_entries {
-    ($($(#[$doc:meta])* $name:ident => $target:path;)*) => {
+/// The unsampled path of the countdown, for an allocation of the size in `$size`: falls through with the new countdown
+/// stored, or goes to label 2. See [`crate::sampler`]; one more than the size is charged, for blocks of no size.
+macro_rules! count_down {
+    ($size:literal) => {
+        concat!(
+            "mov rax, qword ptr [rip + cgoheap_thread_state@GOTTPOFF]
+            mov r10, qword ptr fs:[rax]
+            sub r10, ",
+            $size,
+            "
+            jb 2f
+            cmp r10, qword ptr [rip + {threshold}]
+            jbe 2f
+            sub r10, 1
+            mov qword ptr fs:[rax], r10"
+        )
+    };
+}
+
+/// Entries that have an unsampled path of their own: `$fast`, which counts down and ends with a jump to `$real`.
+macro_rules! fast_entries {
+    ($($(#[$doc:meta])* $name:ident => $target:path, $real:ident, [$($fast:expr),*] $(, $extra:ident = $value:expr)?;)*) => {
         $(
             $(#[$doc])*
             ///
@@ -109,22 +130,16 @@ macro_rules! malloc_entries {
             pub unsafe extern "C" fn $name() {
                 naked_asm!(
                     ".cfi_startproc",
-                    // countdown - size, and one more for blocks of no size: see crate::sampler.
-                    "mov rax, qword ptr [rip + cgoheap_thread_state@GOTTPOFF]",
-                    "mov r10, qword ptr fs:[rax]",
-                    "sub r10, rdi",
-                    "jb 2f",
-                    "cmp r10, qword ptr [rip + {threshold}]",
-                    "jbe 2f",
-                    "sub r10, 1",
-                    "mov qword ptr fs:[rax], r10",
-                    "jmp qword ptr [rip + {real}]",
+                    $($fast,)*
+                    "jmp qword ptr [rip + {real} + {offset}]",
                     "2:",
                     call_with_registers!(),
                     ".cfi_endproc",
                     threshold = sym THRESHOLD,
-                    real = sym REAL,
+                    real = sym cgoheap_real,
+                    offset = const offset_of!(Real, $real),
                     target = sym $target,
+                    $($extra = sym $value,)?
                 )
             }
         )*
@@ -132,31 +147,58 @@ macro_rules! malloc_entries {
 }
 
 const _: () = assert!(
-    core::mem::offset_of!(super::real::Real, malloc) == 0,
-    "the jump above takes the first field"
+    offset_of!(crate::sys::thread::ThreadState, countdown) == 0,
+    "fs:[rax] is the countdown"
 );
-const _: () = assert!(
-    core::mem::offset_of!(crate::sys::thread::ThreadState, countdown) == 0,
-    "so does fs:[rax]"
-);
-const _: () = assert!(core::mem::size_of::<Call>() == 64, "the pushes above build a Call");
+const _: () = assert!(size_of::<Call>() == 64, "the pushes above build a Call");
 
-malloc_entries! {
+/// calloc: the size is the product; one that overflows, or that is negative as a signed number, takes the slow path.
+macro_rules! product {
+    () => {
+        "mov r11, rdi
+        imul r11, rsi
+        jo 2f
+        js 2f"
+    };
+}
+
+/// free's question, asked by realloc of the old block: goes to label 2 if it may be sampled. Keeps rcx in r11.
+macro_rules! old_block {
+    () => {
+        concat!(
+            "mov r10, qword ptr [rip + {filter}]
+            movabs rax, ",
+            "0x9E3779B97F4A7C15",
+            "
+            imul rax, rdi
+            mov r11, rcx
+            mov ecx, r10d
+            and r10, -64
+            shr rax, cl
+            mov rcx, r11
+            cmp byte ptr [r10 + rax], 0
+            jne 2f"
+        )
+    };
+}
+const _: () = assert!(HASH_MULTIPLIER == 0x9E37_79B9_7F4A_7C15, "the number in old_block");
+
+fast_entries! {
     /// `malloc`.
-    cgoheap_malloc => target::malloc;
+    cgoheap_malloc => target::malloc, malloc, [count_down!("rdi")];
     /// `malloc`, from the header's macro.
-    cgoheap_malloc_at => target::malloc_at;
+    cgoheap_malloc_at => target::malloc_at, malloc, [count_down!("rdi")];
+    /// `calloc`.
+    cgoheap_calloc => target::calloc, calloc, [product!(), count_down!("r11")];
+    /// `calloc`, from the header's macro.
+    cgoheap_calloc_at => target::calloc_at, calloc, [product!(), count_down!("r11")];
+    /// `realloc`.
+    cgoheap_realloc => target::realloc, realloc, [old_block!(), count_down!("rsi")], filter = FILTER;
+    /// `realloc`, from the header's macro.
+    cgoheap_realloc_at => target::realloc_at, realloc, [old_block!(), count_down!("rsi")], filter = FILTER;
 }
 
 entries! {
-    /// `calloc`.
-    cgoheap_calloc => target::calloc;
-    /// `calloc`, from the header's macro.
-    cgoheap_calloc_at => target::calloc_at;
-    /// `realloc`.
-    cgoheap_realloc => target::realloc;
-    /// `realloc`, from the header's macro.
-    cgoheap_realloc_at => target::realloc_at;
     /// `reallocarray`.
     cgoheap_reallocarray => target::reallocarray;
     /// `reallocarray`, from the header's macro.
@@ -185,6 +227,8 @@ entries! {
     cgoheap_valloc => target::valloc;
     /// `valloc`, from the header's macro.
     cgoheap_valloc_at => target::valloc_at;
+    /// `pvalloc`; no macro hands over its place.
+    cgoheap_pvalloc => target::pvalloc;
     /// The check at start: see [`crate::unwind::go`].
     cgoheap_go_probe => crate::ffi::go_probe;
 }
@@ -212,8 +256,8 @@ pub unsafe extern "C" fn cgoheap_free() {
         ".cfi_endproc",
         filter = sym FILTER,
         multiplier = const HASH_MULTIPLIER as i64,
-        real = sym REAL,
-        free = const core::mem::offset_of!(super::real::Real, free),
+        real = sym cgoheap_real,
+        free = const offset_of!(Real, free),
         target = sym target::free,
     )
 }

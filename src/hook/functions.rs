@@ -6,7 +6,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::entry::Call;
-use super::real::REAL;
+use super::real::real;
 use super::{forget, put_back, record};
 use crate::stack_table::SiteView;
 
@@ -82,7 +82,7 @@ type SiteOf<'a> = fn(&Call) -> Option<SiteView<'a>>;
 unsafe fn any_malloc(call: &Call, site: SiteOf) -> *mut c_void {
     let size = call.size(0);
     // SAFETY: malloc takes any size.
-    let block = unsafe { (REAL.malloc)(size) };
+    let block = unsafe { (real().malloc)(size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -90,15 +90,21 @@ unsafe fn any_malloc(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_calloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (count, size) = (call.size(0), call.size(1));
     // SAFETY: calloc takes any sizes, and refuses a product that overflows.
-    let block = unsafe { (REAL.calloc)(count, size) };
+    let block = unsafe { (real().calloc)(count, size) };
     record(block, count.saturating_mul(size), call.registers(), || site(call));
     block
 }
 
 /// The order for every function that moves a block: forget, call, record or put back.
-fn moving(old: *mut c_void, size: usize, call: &Call, site: SiteOf, real: impl FnOnce() -> *mut c_void) -> *mut c_void {
+fn moving(
+    old: *mut c_void,
+    size: usize,
+    call: &Call,
+    site: SiteOf,
+    call_real: impl FnOnce() -> *mut c_void,
+) -> *mut c_void {
     let forgotten = forget(old);
-    let block = real();
+    let block = call_real();
     if !block.is_null() {
         record(block, size, call.registers(), || site(call));
     } else if let Some(entry) = forgotten
@@ -113,14 +119,14 @@ fn moving(old: *mut c_void, size: usize, call: &Call, site: SiteOf, real: impl F
 unsafe fn any_realloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (old, size) = (call.pointer(0), call.size(1));
     // SAFETY: the program hands over a block of its own, or null.
-    moving(old, size, call, site, || unsafe { (REAL.realloc)(old, size) })
+    moving(old, size, call, site, || unsafe { (real().realloc)(old, size) })
 }
 
 unsafe fn any_reallocarray(call: &Call, site: SiteOf) -> *mut c_void {
     let (old, count, size) = (call.pointer(0), call.size(1), call.size(2));
     // SAFETY: as in `any_realloc`; a product that overflows is refused, and the block stays.
     moving(old, count.saturating_mul(size), call, site, || unsafe {
-        (REAL.reallocarray)(old, count, size)
+        (real().reallocarray)(old, count, size)
     })
 }
 
@@ -141,7 +147,7 @@ unsafe fn any_strndup(call: &Call, site: SiteOf) -> *mut c_void {
 fn duplicate(text: &[u8], call: &Call, site: SiteOf) -> *mut c_void {
     let size = text.len() + 1;
     // SAFETY: malloc takes any size.
-    let block = unsafe { (REAL.malloc)(size) };
+    let block = unsafe { (real().malloc)(size) };
     if !block.is_null() {
         // SAFETY: the new block has room for the text and its zero.
         unsafe {
@@ -156,7 +162,7 @@ fn duplicate(text: &[u8], call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_posix_memalign(call: &Call, site: SiteOf) -> *mut c_void {
     let (out, alignment, size) = (call.pointer(0).cast::<*mut c_void>(), call.size(1), call.size(2));
     // SAFETY: the program passes a place for the result; a bad alignment is refused.
-    let result = unsafe { (REAL.posix_memalign)(out, alignment, size) };
+    let result = unsafe { (real().posix_memalign)(out, alignment, size) };
     if result == 0 {
         // SAFETY: on success the result was written.
         record(unsafe { *out }, size, call.registers(), || site(call));
@@ -167,7 +173,7 @@ unsafe fn any_posix_memalign(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_aligned_alloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (alignment, size) = (call.size(0), call.size(1));
     // SAFETY: a bad alignment is refused.
-    let block = unsafe { (REAL.aligned_alloc)(alignment, size) };
+    let block = unsafe { (real().aligned_alloc)(alignment, size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -175,7 +181,7 @@ unsafe fn any_aligned_alloc(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_memalign(call: &Call, site: SiteOf) -> *mut c_void {
     let (alignment, size) = (call.size(0), call.size(1));
     // SAFETY: as for aligned_alloc.
-    let block = unsafe { (REAL.memalign)(alignment, size) };
+    let block = unsafe { (real().memalign)(alignment, size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -183,8 +189,17 @@ unsafe fn any_memalign(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_valloc(call: &Call, site: SiteOf) -> *mut c_void {
     let size = call.size(0);
     // SAFETY: valloc takes any size.
-    let block = unsafe { (REAL.valloc)(size) };
+    let block = unsafe { (real().valloc)(size) };
     record(block, size, call.registers(), || site(call));
+    block
+}
+
+/// `pvalloc`, which no macro redirects: only the whole-process door comes here.
+pub(super) unsafe extern "C" fn pvalloc(call: &Call) -> *mut c_void {
+    let size = call.size(0);
+    // SAFETY: pvalloc takes any size.
+    let block = unsafe { (real().pvalloc)(size) };
+    record(block, size, call.registers(), || None);
     block
 }
 
@@ -192,7 +207,7 @@ unsafe fn any_valloc(call: &Call, site: SiteOf) -> *mut c_void {
 pub(super) unsafe extern "C" fn free(block: *mut c_void) {
     forget(block);
     // SAFETY: the program hands over a block of its own, or null.
-    unsafe { (REAL.free)(block) }
+    unsafe { (real().free)(block) }
 }
 
 /// `malloc_usable_size`: the real allocator's, pointers being its own.
@@ -202,7 +217,7 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_malloc_usable_size(block: *mut c_void) -> usize {
     // SAFETY: the caller keeps the contract.
-    unsafe { (REAL.malloc_usable_size)(block) }
+    unsafe { (real().malloc_usable_size)(block) }
 }
 
 /// Books a block that C code of ours got from the real allocator: see `variadic.c`. Leaves errno alone.

@@ -1,10 +1,9 @@
-//! The allocator behind the hooks: what the program calls malloc, whichever that is.
-//!
-//! Function pointers rather than calls, since the whole-process door must go beneath its own `malloc`, to glibc's.
+//! The allocator behind the hooks: what the program calls malloc, whichever that is, or, when the whole-process door is
+//! linked, glibc's own beneath the program's malloc. Which, is decided by the linker: see `include/cgoheap_real.h`.
 
 use core::ffi::{c_int, c_void};
 
-/// The real functions. Field order is known to the assembly in [`super::entry`].
+/// The real functions: `struct cgoheap_real_functions`. Field order is known to the assembly in [`super::entry`].
 #[repr(C)]
 pub struct Real {
     /// `malloc`.
@@ -25,26 +24,20 @@ pub struct Real {
     pub memalign: unsafe extern "C" fn(usize, usize) -> *mut c_void,
     /// `valloc`.
     pub valloc: unsafe extern "C" fn(usize) -> *mut c_void,
+    /// `pvalloc`.
+    pub pvalloc: unsafe extern "C" fn(usize) -> *mut c_void,
     /// `malloc_usable_size`.
     pub malloc_usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
 }
 
-// SAFETY: functions of libc with these signatures (malloc(3), posix_memalign(3), malloc_usable_size(3)).
+// SAFETY: defined in real.c, or in go/interpose, with this layout.
 unsafe extern "C" {
-    fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void;
-    fn valloc(size: usize) -> *mut c_void;
+    /// The table. It changes before main only, if at all.
+    pub(super) safe static cgoheap_real: Real;
 }
 
-/// What the header door calls.
-pub static REAL: Real = Real {
-    malloc: libc::malloc,
-    free: libc::free,
-    calloc: libc::calloc,
-    realloc: libc::realloc,
-    reallocarray,
-    posix_memalign: libc::posix_memalign,
-    aligned_alloc: libc::aligned_alloc,
-    memalign: libc::memalign,
-    valloc,
-    malloc_usable_size: libc::malloc_usable_size,
-};
+/// The real functions. Context: hook.
+#[inline(always)]
+pub fn real() -> &'static Real {
+    &cgoheap_real
+}

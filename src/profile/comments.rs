@@ -1,7 +1,7 @@
 //! What a reader of a profile must know beside the numbers.
 
 use crate::snapshot::Snapshot;
-use crate::stats::GoFrames;
+use crate::stats::{GoFrames, Interpose};
 
 /// Sentences for the profile's comments (`go tool pprof -comments`).
 ///
@@ -11,7 +11,7 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
     let mut out = vec![
         "cgoheap: C memory of this process, seen in malloc and its relatives".to_owned(),
         interval(snapshot.interval_bytes),
-        "not covered: mmap, thread stacks, the allocator's overhead, code without hooks".to_owned(),
+        coverage(snapshot.stats.interpose).to_owned(),
         format!("cgoheap's own tables: {} bytes", snapshot.stats.own_bytes),
     ];
     if snapshot.stats.go_frames != GoFrames::Joined as u64 {
@@ -19,6 +19,28 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
     }
     out.extend(lost(snapshot).map(|(words, count)| format!("{words}: {count}")));
     out
+}
+
+/// What the reader must not expect to find, by the state of the whole-process door.
+pub(super) fn coverage(interpose: u64) -> &'static str {
+    const WHOLE: u64 = Interpose::Whole as u64;
+    const WRAP: u64 = Interpose::Wrap as u64;
+    const ASIDE: u64 = Interpose::Aside as u64;
+    const PARTLY: u64 = Interpose::Partly as u64;
+    const NOT_LIBRARIES: u64 = Interpose::NotLibraries as u64;
+    match interpose {
+        WHOLE => "not covered: mmap, thread stacks, the allocator's overhead",
+        WRAP | NOT_LIBRARIES => "not covered: mmap, thread stacks, the allocator's overhead, shared libraries",
+        ASIDE => {
+            "not covered: mmap, thread stacks, the allocator's overhead, code without cgoheap.h: \
+             go/interpose has stepped aside for the program's own allocator (try -tags cgoheap_wrap)"
+        }
+        PARTLY => {
+            "sampling is off: another allocator has replaced a part of malloc's family, and blocks would be seen on one \
+             side only (try -tags cgoheap_wrap)"
+        }
+        _ => "not covered: mmap, thread stacks, the allocator's overhead, code without cgoheap.h",
+    }
 }
 
 fn interval(bytes: u64) -> String {

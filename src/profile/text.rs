@@ -141,10 +141,7 @@ fn facts(out: &mut String, snapshot: &Snapshot, total: &Values) {
     for (words, count) in comments::lost(snapshot) {
         fact(words, &count);
     }
-    fact(
-        "not covered",
-        &"mmap, thread stacks, the allocator's overhead, code without hooks",
-    );
+    fact("coverage", &comments::coverage(stats.interpose));
     fact(
         "note",
         &"the index of net/http/pprof ignores gc and refuses seconds here; cgoheap.Handler() knows both",

@@ -20,6 +20,11 @@ use stack_memory::StackMemory;
 /// Frames kept of a stack: Go's own profiles keep 128; C recursion runs deeper.
 pub const MAX_FRAMES: usize = 256;
 
+/// No frame of a function is larger; memory is asked for page by page up to here.
+const LARGEST_FRAME: u64 = 16 << 20;
+/// Handlers that interrupted each other, at most.
+const MAX_SIGNALS: u32 = 4;
+
 /// Room for one stack, on the stack of the thread that is being sampled.
 pub struct StackBuffer {
     frames: [Frame; MAX_FRAMES],
@@ -58,13 +63,14 @@ impl StackBuffer {
 /// Walks the stack that begins with the return address `start.ip` and says why it ends. Context: hook.
 pub fn capture(start: Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
     let mut memory = StackMemory::new(start.sp, thread);
-    let end = walk(start, &mut memory, out);
+    let end = walk(start, &mut memory, thread, out);
     memory.remember(thread);
     end
 }
 
-fn walk(start: Registers, memory: &mut StackMemory, out: &mut StackBuffer) -> End {
+fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &mut StackBuffer) -> End {
     let mut registers = start;
+    let mut signals = 0;
     // The object of the previous frame. Its code is on our stack, so it stays loaded: no need to ask again.
     let mut module: Option<&'static module::Entry> = None;
     loop {
@@ -99,7 +105,17 @@ fn walk(start: Registers, memory: &mut StackMemory, out: &mut StackBuffer) -> En
             return End::TooDeep;
         }
         match cfi::step(&registers, frame, entry, memory) {
-            Ok(caller) => registers = caller,
+            Ok(caller) => {
+                // Only a signal frame leads down, or far up: a handler on a stack of its own interrupted another. (Bounded,
+                // since two broken frames could lead to each other.)
+                if caller.sp <= registers.sp || caller.sp - registers.sp > LARGEST_FRAME {
+                    signals += 1;
+                    if signals > MAX_SIGNALS || !memory.move_to(caller.sp, thread) {
+                        return End::UnreadableStack;
+                    }
+                }
+                registers = caller;
+            }
             Err(end) => return end,
         }
     }

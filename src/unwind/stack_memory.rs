@@ -39,6 +39,19 @@ impl StackMemory {
         }
     }
 
+    /// Goes over to another stack, which `stack_pointer` points into: where a signal interrupted the program. False when
+    /// it can't be read.
+    pub fn move_to(&mut self, stack_pointer: u64, thread: &ThreadState) -> bool {
+        if (self.low..self.high).contains(&stack_pointer) {
+            return true;
+        }
+        let readable = page_is_readable(stack_pointer & !PAGE_MASK);
+        if readable {
+            *self = StackMemory::new(stack_pointer, thread);
+        }
+        readable
+    }
+
     /// The word at `address`, or `None` when it lies below the stack pointer or can't be read.
     #[inline]
     pub fn read(&mut self, address: u64) -> Option<u64> {

@@ -1,0 +1,15 @@
+/*
+ * The allocator beneath the hooks unless the whole-process door is linked: what the program calls malloc. Weak, so that
+ * go/interpose can put its own table here at link time: then all doors go beneath the program's malloc from the first
+ * instruction on, and nothing is counted twice.
+ */
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "cgoheap_real.h"
+
+__attribute__((weak)) struct cgoheap_real_functions cgoheap_real = {
+    malloc,   free,   calloc,  realloc,           reallocarray, posix_memalign, aligned_alloc,
+    memalign, valloc, pvalloc, malloc_usable_size,
+};
