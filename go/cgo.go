@@ -68,6 +68,7 @@ func readStats(s *Stats) {
 	s.Rate = int(c.interval_bytes)
 	s.AllocObjects, s.AllocBytes = uint64(c.alloc_objects), uint64(c.alloc_bytes)
 	s.LiveObjects, s.LiveBytes = uint64(c.live_objects), uint64(c.live_bytes)
+	s.AllocBytesMargin, s.LiveBytesMargin = uint64(c.alloc_bytes_margin), uint64(c.live_bytes_margin)
 	s.Samples, s.LiveSamples, s.Stacks = uint64(c.samples), uint64(c.live_samples), uint64(c.stacks)
 	s.OwnBytes = uint64(c.own_bytes)
 	s.GoFrames = c.go_frames == 1

@@ -46,6 +46,7 @@ struct cgoheap_stats {
     unsigned long long interval_bytes;
     unsigned long long alloc_objects, alloc_bytes; /* since the start */
     unsigned long long live_objects, live_bytes;   /* not freed */
+    unsigned long long alloc_bytes_margin, live_bytes_margin; /* estimate +- margin holds the truth 95 times in 100 */
     unsigned long long samples, live_samples, stacks;
     unsigned long long own_bytes; /* memory that cgoheap has mapped for its tables */
     unsigned long long go_frames; /* 0 not asked for, 1 joined, 2 the check at start failed */
@@ -55,6 +56,11 @@ struct cgoheap_stats {
     unsigned long long stacks_too_deep, stacks_no_unwind_info, stacks_bad_unwind_info, stacks_unreadable;
     unsigned long long stacks_go_system, stacks_go_off, stacks_bad_go, modules_table_full;
 };
+
+/* Counts every allocation exactly, without stacks and instead of sampling, until it is switched off again.
+   CGOHEAP_ERR_ARGUMENT when it is on, or off, already. cgoheap_counted: since the start of the process. */
+int cgoheap_set_counting(int on);
+int cgoheap_counted(unsigned long long *objects, unsigned long long *bytes);
 
 /* Writes at most `size` bytes of the current totals to `out`; pass sizeof(struct cgoheap_stats). */
 int cgoheap_read_stats(struct cgoheap_stats *out, size_t size);
@@ -72,6 +78,19 @@ typedef struct cgoheap_snapshot cgoheap_snapshot;
 
 /* A copy of the tables; NULL when memory is short. */
 cgoheap_snapshot *cgoheap_snapshot_take(void);
+
+/* Which live blocks a snapshot takes in: allocated since a mark (0: all), and of an age in nanoseconds between the two
+   (0 and -1: all). */
+struct cgoheap_filter {
+    unsigned int since_mark;
+    unsigned long long min_age_nanos, max_age_nanos;
+};
+
+/* A copy of the live blocks that pass; their alloc values are their inuse values. */
+cgoheap_snapshot *cgoheap_snapshot_take_filtered(const struct cgoheap_filter *filter);
+
+/* Draws a line: blocks sampled from now on pass a filter with this mark, earlier ones don't. Never 0. */
+unsigned int cgoheap_mark(void);
 void cgoheap_snapshot_free(cgoheap_snapshot *snapshot); /* null is allowed */
 
 /* Turns `later` into the difference later - earlier, with the time between them as duration. */

@@ -11,7 +11,7 @@ use crate::hook::entry::Call;
 use crate::hook::guard::Guard;
 use crate::profile::names::GoNames;
 use crate::profile::{self, Format};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, Filter, Snapshot};
 use crate::stats::Stats;
 use crate::symbolize::ProcessSymbols;
 use crate::sys::thread;
@@ -126,8 +126,74 @@ impl NamedSnapshot {
 /// Copies the tables; null when memory is short.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_snapshot_take() -> *mut NamedSnapshot {
+    take(Filter::ALL)
+}
+
+/// `struct cgoheap_filter`.
+#[repr(C)]
+pub struct CFilter {
+    since_mark: u32,
+    min_age_nanos: u64,
+    max_age_nanos: u64,
+}
+
+/// Copies the live blocks that pass the filter; null when it is null or memory is short.
+///
+/// # Safety
+/// `filter` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_snapshot_take_filtered(filter: *const CFilter) -> *mut NamedSnapshot {
+    // SAFETY: null or valid, says the caller.
+    match unsafe { filter.as_ref() } {
+        Some(&CFilter {
+            since_mark,
+            min_age_nanos,
+            max_age_nanos,
+        }) => take(Filter {
+            since_mark,
+            min_age_nanos,
+            max_age_nanos,
+        }),
+        None => null_mut(),
+    }
+}
+
+/// Draws a line between blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_mark() -> u32 {
+    crate::live_table::mark()
+}
+
+/// Counts every allocation exactly, instead of sampling.
+#[unsafe(no_mangle)]
+pub extern "C" fn cgoheap_set_counting(on: c_int) -> c_int {
+    control(|| {
+        control::read_environment_once();
+        if sampler::set_counting(on != 0) {
+            Code::Ok
+        } else {
+            Code::Argument
+        }
+    })
+}
+
+/// What was counted since the start of the process.
+///
+/// # Safety
+/// Both are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_counted(objects: *mut u64, bytes: *mut u64) -> c_int {
+    // SAFETY: null or valid, says the caller.
+    let (Some(objects), Some(bytes)) = (unsafe { (objects.as_mut(), bytes.as_mut()) }) else {
+        return Code::Null as c_int;
+    };
+    (*objects, *bytes) = sampler::counted();
+    Code::Ok as c_int
+}
+
+fn take(filter: Filter) -> *mut NamedSnapshot {
     let mut taken = null_mut();
-    control(|| match snapshot::take() {
+    control(|| match snapshot::take(filter) {
         Some(snapshot) => {
             taken = Box::into_raw(Box::new(NamedSnapshot::new(snapshot)));
             Code::Ok

@@ -53,7 +53,7 @@ pub fn write_profile(path: impl AsRef<std::path::Path>) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let _guard = hook::guard::Guard::enter();
-    let snapshot = snapshot::take().ok_or(std::io::ErrorKind::OutOfMemory)?;
+    let snapshot = snapshot::take(snapshot::Filter::ALL).ok_or(std::io::ErrorKind::OutOfMemory)?;
     let names = profile::names::GoNames::default();
     let mut symbols = symbolize::ProcessSymbols::new();
     let bytes = profile::encode(&snapshot, &names, &mut symbols, profile::Format::Proto);

@@ -66,14 +66,17 @@ static SETTING: Lock<()> = Lock::new(());
 const fn longest_distance(interval: u64) -> u64 {
     match interval {
         0 => OFF_DISTANCE,
-        1 => 0,
+        1 | COUNT_ONLY => 0,
         _ => interval.saturating_mul(64),
     }
 }
 
 /// Mean bytes between samples; 0 is off. Context: any.
 pub fn interval() -> u64 {
-    INTERVAL.load(Relaxed)
+    match INTERVAL.load(Relaxed) {
+        COUNT_ONLY => BEFORE_COUNTING.load(Relaxed),
+        interval => interval,
+    }
 }
 
 /// Sets the mean bytes between samples; every thread's next allocation obeys. Returns false, and changes nothing, above
@@ -87,9 +90,15 @@ pub fn set_interval(interval: u64) -> bool {
     if OFF_FOR_GOOD.load(Relaxed) {
         return interval == 0;
     }
-    if old == interval {
+    if BEFORE_COUNTING.load(Relaxed) != COUNT_ONLY {
+        BEFORE_COUNTING.store(interval, Relaxed);
         return true;
     }
+    old == interval || change(old, interval)
+}
+
+/// Makes every thread draw anew. With SETTING held.
+fn change(old: u64, interval: u64) -> bool {
     let step = longest_distance(old) + 1;
     let Some(raised) = THRESHOLD.load(Relaxed).checked_add(step) else {
         return false;
@@ -107,6 +116,35 @@ pub fn switch_off_for_good() -> bool {
     let off = set_interval(0);
     OFF_FOR_GOOD.store(true, Relaxed);
     off
+}
+
+/// The interval of threads that only count: no stack is taken, nothing is remembered of a block.
+const COUNT_ONLY: u64 = u64::MAX;
+/// Allocations and bytes while counting. Atomic, because all threads add.
+static COUNTED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+/// The interval to go back to; COUNT_ONLY while not counting. Protected by SETTING.
+static BEFORE_COUNTING: AtomicU64 = AtomicU64::new(COUNT_ONLY);
+
+/// Counts every allocation exactly, instead of sampling, until it is switched off; then the interval is what it was.
+/// False when it was on, or off, already. Context: control.
+pub fn set_counting(on: bool) -> bool {
+    let _setting = SETTING.lock();
+    let before = BEFORE_COUNTING.load(Relaxed);
+    if on == (before != COUNT_ONLY) {
+        return false;
+    }
+    let interval = if on { COUNT_ONLY } else { before };
+    let old = INTERVAL.load(Relaxed);
+    if !change(old, interval) {
+        return false;
+    }
+    BEFORE_COUNTING.store(if on { old } else { COUNT_ONLY }, Relaxed);
+    true
+}
+
+/// Allocations and bytes requested while counting was on, since the start of the process. Context: any.
+pub fn counted() -> (u64, u64) {
+    (COUNTED[0].load(Relaxed), COUNTED[1].load(Relaxed))
 }
 
 /// How much one sampled block stands for.
@@ -131,6 +169,12 @@ impl Weight {
     /// Estimated bytes: S/p to the nearest byte.
     pub fn bytes(self, size: u64) -> u64 {
         (size as f64 * self.objects + 0.5) as u64
+    }
+
+    /// Unbiased estimate of what this sample adds to the variance of the estimated bytes: S^2 (1 - p) / p^2.
+    pub fn variance(self, size: u64) -> f64 {
+        let size = size as f64;
+        size * size * self.objects * (self.objects - 1.0)
     }
 
     /// Estimated blocks in units of 2^-16: adding and taking off the same number leaves exactly nothing.
@@ -162,6 +206,11 @@ pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
             None
         }
         1 => Some(Weight::of(size, 1)),
+        COUNT_ONLY => {
+            COUNTED[0].fetch_add(1, Relaxed);
+            COUNTED[1].fetch_add(size, Relaxed);
+            None
+        }
         interval if distance > size => {
             debug_assert!(interval > 1);
             thread.countdown -= size + 1;
@@ -190,7 +239,7 @@ fn consistent_setting() -> (u64, u64) {
 fn draw(thread: &mut ThreadState, interval: u64) -> u64 {
     match interval {
         0 => OFF_DISTANCE,
-        1 => 0,
+        1 | COUNT_ONLY => 0,
         _ => {
             let uniform = next_uniform(&mut thread.random);
             let distance = -libm::log(uniform) * interval as f64;

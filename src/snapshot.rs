@@ -23,7 +23,7 @@ pub struct Site {
 /// Scaled totals of one stack. `alloc_*` count since the start of the process, `inuse_*` what is not freed.
 ///
 /// Signed, because the difference of two snapshots can shrink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Values {
     /// Blocks allocated.
     pub alloc_objects: i64,
@@ -33,6 +33,48 @@ pub struct Values {
     pub inuse_objects: i64,
     /// Bytes requested by them.
     pub inuse_bytes: i64,
+    /// Variance of the estimate `alloc_bytes`, in square bytes; 0 when every allocation was sampled.
+    pub alloc_variance: f64,
+    /// Variance of the estimate `inuse_bytes`; of a difference an upper bound (both snapshots').
+    pub inuse_variance: f64,
+}
+
+impl Values {
+    /// Whether no block and no byte is left: nothing to show.
+    pub fn is_nothing(&self) -> bool {
+        (
+            self.alloc_objects,
+            self.alloc_bytes,
+            self.inuse_objects,
+            self.inuse_bytes,
+        ) == (0, 0, 0, 0)
+    }
+}
+
+/// Half the width of the 95 % interval of an estimate with this variance, in bytes. Normal approximation: good from some
+/// ten samples on; below, read it as "a few samples only".
+pub fn margin95(variance: f64) -> u64 {
+    (1.96 * variance.max(0.0).sqrt() + 0.5) as u64
+}
+
+/// Which live blocks a snapshot takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Only blocks allocated since this mark ([`live_table::mark`]); 0 for all.
+    pub since_mark: u32,
+    /// Only blocks of at least this age.
+    pub min_age_nanos: u64,
+    /// Only blocks of at most this age.
+    pub max_age_nanos: u64,
+}
+
+impl Filter {
+    /// Every live block.
+    pub const ALL: Filter = Filter {
+        since_mark: 0,
+        min_age_nanos: 0,
+        max_age_nanos: u64::MAX,
+    };
 }
 
 /// One distinct stack and what was allocated there.
@@ -88,35 +130,56 @@ pub struct Snapshot {
     pub stats: Stats,
 }
 
+/// Sums over the live blocks of one stack.
+#[derive(Clone, Copy, Default)]
+struct Inuse {
+    objects_fixed: u64,
+    bytes: u64,
+    variance: f64,
+}
+
 /// Copies the tables. Holds the lock of one shard of the live table at a time, for a walk over its entries; allocates
-/// nothing meanwhile. `None` when memory is short. Context: control.
-pub fn take() -> Option<Snapshot> {
+/// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
+/// has been freed is of no mark and no age. `None` when memory is short. Context: control.
+pub fn take(filter: Filter) -> Option<Snapshot> {
     let _guard = Guard::enter();
     crate::control::read_environment_once();
     // Stacks that appear from here on belong to the next snapshot.
     let stack_count = stack_table::end_of_ids();
-    let mut inuse: Vec<(u64, u64)> = Vec::new();
+    let mut inuse: Vec<Inuse> = Vec::new();
     inuse.try_reserve_exact(stack_count).ok()?;
-    inuse.resize(stack_count, (0, 0));
+    inuse.resize(stack_count, Inuse::default());
+    let now = clock::monotonic_coarse_nanos();
     live_table::for_each(|entry| {
-        if let Some((objects, bytes)) = inuse.get_mut(entry.stack.0 as usize) {
-            *objects = objects.wrapping_add(entry.weight.objects_fixed());
-            *bytes = bytes.wrapping_add(entry.bytes());
+        let age = now.saturating_sub(entry.time_nanos);
+        let wanted = entry.mark >= filter.since_mark && age >= filter.min_age_nanos && age <= filter.max_age_nanos;
+        if wanted && let Some(sum) = inuse.get_mut(entry.stack.0 as usize) {
+            sum.objects_fixed = sum.objects_fixed.wrapping_add(entry.weight.objects_fixed());
+            sum.bytes = sum.bytes.wrapping_add(entry.bytes());
+            sum.variance += entry.weight.variance(entry.requested_size);
         }
     });
     let mut stacks = Vec::new();
-    for (id, (inuse_objects, inuse_bytes)) in (0u32..).zip(inuse) {
+    for (id, inuse) in (0u32..).zip(inuse) {
         let Some(record) = stack_table::get(StackId(id)) else {
             continue;
         };
-        let values = Values {
-            // A sample enters the live table a moment before it is added to its stack's totals.
-            alloc_objects: objects(record.alloc_objects_fixed().max(inuse_objects)),
-            alloc_bytes: record.alloc_bytes().max(inuse_bytes) as i64,
-            inuse_objects: objects(inuse_objects),
-            inuse_bytes: inuse_bytes as i64,
+        let mut values = Values {
+            alloc_objects: objects(inuse.objects_fixed),
+            alloc_bytes: inuse.bytes as i64,
+            inuse_objects: objects(inuse.objects_fixed),
+            inuse_bytes: inuse.bytes as i64,
+            alloc_variance: inuse.variance,
+            inuse_variance: inuse.variance,
         };
-        if values != Values::default() {
+        if filter == Filter::ALL {
+            // A sample enters the live table a moment before it is added to its stack's totals.
+            let totals = record.totals();
+            values.alloc_objects = objects(totals.objects_fixed.max(inuse.objects_fixed));
+            values.alloc_bytes = totals.bytes.max(inuse.bytes) as i64;
+            values.alloc_variance = totals.variance.max(inuse.variance);
+        }
+        if !values.is_nothing() {
             stacks.push(StackRecord {
                 id,
                 site: record.site(),
@@ -170,21 +233,20 @@ impl Snapshot {
             let Ok(index) = earlier.stacks.binary_search_by_key(&stack.id, |stack| stack.id) else {
                 continue;
             };
-            let Some(Values {
-                alloc_objects,
-                alloc_bytes,
-                inuse_objects,
-                inuse_bytes,
-            }) = earlier.stacks.get(index).map(|stack| stack.values)
-            else {
+            let Some(before) = earlier.stacks.get(index).map(|stack| stack.values) else {
                 continue;
             };
-            stack.values.alloc_objects -= alloc_objects;
-            stack.values.alloc_bytes -= alloc_bytes;
-            stack.values.inuse_objects -= inuse_objects;
-            stack.values.inuse_bytes -= inuse_bytes;
+            let now = stack.values;
+            stack.values = Values {
+                alloc_objects: now.alloc_objects - before.alloc_objects,
+                alloc_bytes: now.alloc_bytes - before.alloc_bytes,
+                inuse_objects: now.inuse_objects - before.inuse_objects,
+                inuse_bytes: now.inuse_bytes - before.inuse_bytes,
+                alloc_variance: (now.alloc_variance - before.alloc_variance).max(0.0),
+                inuse_variance: now.inuse_variance + before.inuse_variance,
+            };
         }
-        self.stacks.retain(|stack| stack.values != Values::default());
+        self.stacks.retain(|stack| !stack.values.is_nothing());
     }
 
     /// The distinct return addresses in Go code, ascending.

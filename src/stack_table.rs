@@ -40,6 +40,19 @@ pub struct Record {
     alloc_objects_fixed: AtomicU64,
     /// Bytes allocated since the start.
     alloc_bytes: AtomicU64,
+    /// Variance of `alloc_bytes`: an f64's bits.
+    alloc_variance: AtomicU64,
+}
+
+/// Totals of what was allocated at one stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Estimated blocks, in units of 2^-16.
+    pub objects_fixed: u64,
+    /// Estimated bytes.
+    pub bytes: u64,
+    /// Variance of the estimate of bytes.
+    pub variance: f64,
 }
 
 impl Record {
@@ -53,20 +66,24 @@ impl Record {
         self.site
     }
 
-    /// Estimated blocks allocated here since the start, in units of 2^-16.
-    pub fn alloc_objects_fixed(&self) -> u64 {
-        self.alloc_objects_fixed.load(Relaxed)
-    }
-
-    /// Estimated bytes allocated here since the start.
-    pub fn alloc_bytes(&self) -> u64 {
-        self.alloc_bytes.load(Relaxed)
+    /// What was allocated here since the start.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            objects_fixed: self.alloc_objects_fixed.load(Relaxed),
+            bytes: self.alloc_bytes.load(Relaxed),
+            variance: f64::from_bits(self.alloc_variance.load(Relaxed)),
+        }
     }
 
     /// Books a sampled allocation. Context: hook.
-    pub fn add(&self, objects_fixed: u64, bytes: u64) {
-        self.alloc_objects_fixed.fetch_add(objects_fixed, Relaxed);
-        self.alloc_bytes.fetch_add(bytes, Relaxed);
+    pub fn add(&self, sample: Totals) {
+        self.alloc_objects_fixed.fetch_add(sample.objects_fixed, Relaxed);
+        self.alloc_bytes.fetch_add(sample.bytes, Relaxed);
+        if sample.variance > 0.0 {
+            let sum = |bits| Some((f64::from_bits(bits) + sample.variance).to_bits());
+            // Always succeeds: the closure never says None.
+            let _ = self.alloc_variance.fetch_update(Relaxed, Relaxed, sum);
+        }
     }
 
     fn is(&self, hash: u64, frames: &[Frame], end: End, site: Option<&SiteView>) -> bool {
@@ -107,6 +124,7 @@ static OVERFLOW: Record = Record {
     frames: &[],
     alloc_objects_fixed: AtomicU64::new(0),
     alloc_bytes: AtomicU64::new(0),
+    alloc_variance: AtomicU64::new(0),
 };
 
 // SAFETY: a record's pointers lead to memory that is never written again nor given back; its totals are atomic.
@@ -230,6 +248,7 @@ fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> 
         frames,
         alloc_objects_fixed: AtomicU64::new(0),
         alloc_bytes: AtomicU64::new(0),
+        alloc_variance: AtomicU64::new(0),
     };
     // SAFETY: fresh arena memory of the right size and alignment, ours alone until published.
     unsafe {

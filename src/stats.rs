@@ -131,6 +131,10 @@ pub struct Stats {
     pub live_objects: u64,
     /// Bytes not freed yet, estimated.
     pub live_bytes: u64,
+    /// Half the width of the 95 % interval around `alloc_bytes`; 0 when every allocation was sampled.
+    pub alloc_bytes_margin: u64,
+    /// The same around `live_bytes`.
+    pub live_bytes_margin: u64,
     /// Samples taken since the start.
     pub samples: u64,
     /// Sampled blocks not freed yet.
@@ -150,13 +154,14 @@ pub struct Stats {
 /// Copies all totals and counters. Walks the stack table and takes the live table's locks one after the other.
 /// Context: control.
 pub fn read() -> Stats {
-    use crate::{live_table, sampler, stack_table, sys::pages, unwind};
+    use crate::{live_table, sampler, snapshot::margin95, stack_table, sys::pages, unwind};
     let _guard = crate::hook::guard::Guard::enter();
-    let (live_objects_fixed, live_bytes) = live_table::totals();
+    let live = live_table::totals();
     let mut stats = Stats {
         interval_bytes: sampler::interval(),
-        live_objects: sampler::whole_objects(live_objects_fixed),
-        live_bytes,
+        live_objects: sampler::whole_objects(live.objects_fixed),
+        live_bytes: live.bytes,
+        live_bytes_margin: margin95(live.variance),
         samples: live_table::samples(),
         live_samples: live_table::len() as u64,
         own_bytes: pages::mapped_bytes(),
@@ -165,15 +170,18 @@ pub fn read() -> Stats {
         lost: COUNTERS.read(),
         ..Stats::default()
     };
-    let mut alloc_objects_fixed = 0u64;
+    let (mut alloc_objects_fixed, mut alloc_variance) = (0u64, 0.0f64);
     for id in 0..stack_table::end_of_ids() as u32 {
         let Some(record) = stack_table::get(stack_table::StackId(id)) else {
             continue;
         };
         stats.stacks += u64::from(id != 0);
-        alloc_objects_fixed = alloc_objects_fixed.saturating_add(record.alloc_objects_fixed());
-        stats.alloc_bytes = stats.alloc_bytes.saturating_add(record.alloc_bytes());
+        let totals = record.totals();
+        alloc_objects_fixed = alloc_objects_fixed.saturating_add(totals.objects_fixed);
+        stats.alloc_bytes = stats.alloc_bytes.saturating_add(totals.bytes);
+        alloc_variance += totals.variance;
     }
+    stats.alloc_bytes_margin = margin95(alloc_variance);
     stats.alloc_objects = sampler::whole_objects(alloc_objects_fixed);
     stats
 }

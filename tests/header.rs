@@ -301,7 +301,8 @@ fn structs_have_the_same_layout_in_c_and_rust() {
             $(writeln!(expected, "cgoheap_stats.{} {}", stringify!($name), $start + offset_of!($type, $name)).unwrap();)*
         };
     }
-    fields!(0, Stats: interval_bytes alloc_objects alloc_bytes live_objects live_bytes samples live_samples stacks
+    fields!(0, Stats: interval_bytes alloc_objects alloc_bytes live_objects live_bytes alloc_bytes_margin
+        live_bytes_margin samples live_samples stacks
         own_bytes go_frames interpose);
     fields!(offset_of!(Stats, lost), Lost: samples_no_memory samples_lock_busy stacks_table_full frees_lock_busy
         frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable stacks_go_system

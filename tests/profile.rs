@@ -113,6 +113,7 @@ fn values(values: [i64; 4]) -> Values {
         alloc_bytes,
         inuse_objects,
         inuse_bytes,
+        ..Values::default()
     }
 }
 

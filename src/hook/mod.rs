@@ -18,7 +18,7 @@ use core::ffi::c_void;
 use crate::frame::End;
 use crate::live_table::{self, SampledAlloc};
 use crate::sampler;
-use crate::stack_table::{self, SiteView};
+use crate::stack_table::{self, SiteView, Totals};
 use crate::stats::{COUNTERS, Counters};
 use crate::sys::{clock, errno::ErrnoGuard, thread};
 use crate::unwind::{self, StackBuffer, cfi::Registers};
@@ -47,9 +47,14 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
         weight,
         time_nanos: clock::monotonic_coarse_nanos(),
         stack: stack.id,
+        mark: live_table::current_mark(),
     };
     if live_table::insert(entry) {
-        stack.add(weight.objects_fixed(), entry.bytes());
+        stack.add(Totals {
+            objects_fixed: weight.objects_fixed(),
+            bytes: entry.bytes(),
+            variance: weight.variance(entry.requested_size),
+        });
     }
 }
 

@@ -10,12 +10,12 @@
 pub mod filter;
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use filter::{Arrays, Growth};
 
 use crate::sampler::Weight;
-use crate::stack_table::StackId;
+use crate::stack_table::{StackId, Totals};
 use crate::stats::{COUNTERS, Counters};
 use crate::sync::Lock;
 use crate::sys::pages;
@@ -33,6 +33,8 @@ pub struct SampledAlloc {
     pub time_nanos: u64,
     /// Where.
     pub stack: StackId,
+    /// The mark that was current then: see [`mark`].
+    pub mark: u32,
 }
 
 impl SampledAlloc {
@@ -48,6 +50,7 @@ const EMPTY: SampledAlloc = SampledAlloc {
     weight: Weight { objects: 0.0 },
     time_nanos: 0,
     stack: StackId(0),
+    mark: 0,
 };
 
 const SHARD_BITS: u32 = 8;
@@ -61,6 +64,8 @@ struct Shard {
     length: usize,
     live_objects_fixed: u64,
     live_bytes: u64,
+    /// Variance of `live_bytes`; set to 0 when the shard is empty, so that rounding doesn't pile up.
+    live_variance: f64,
     filter: Arrays,
 }
 
@@ -96,6 +101,7 @@ impl Shard {
             length: 0,
             live_objects_fixed: 0,
             live_bytes: 0,
+            live_variance: 0.0,
             filter: Arrays::none(),
         }
     }
@@ -163,6 +169,7 @@ impl Shard {
         self.length += 1;
         self.live_objects_fixed = self.live_objects_fixed.wrapping_add(entry.weight.objects_fixed());
         self.live_bytes = self.live_bytes.wrapping_add(entry.bytes());
+        self.live_variance += entry.weight.variance(entry.requested_size);
         LIVE.fetch_add(1, Relaxed);
     }
 
@@ -170,6 +177,10 @@ impl Shard {
         self.length -= 1;
         self.live_objects_fixed = self.live_objects_fixed.wrapping_sub(entry.weight.objects_fixed());
         self.live_bytes = self.live_bytes.wrapping_sub(entry.bytes());
+        self.live_variance = match self.length {
+            0 => 0.0,
+            _ => (self.live_variance - entry.weight.variance(entry.requested_size)).max(0.0),
+        };
         LIVE.fetch_sub(1, Relaxed);
     }
 
@@ -304,15 +315,30 @@ pub fn samples() -> u64 {
     SAMPLES.load(Relaxed)
 }
 
-/// Estimated live blocks, in units of 2^-16, and bytes. Context: control.
-pub fn totals() -> (u64, u64) {
-    TABLE.iter().fold((0u64, 0u64), |(objects, bytes), shard| {
+/// What is live, by estimate. Context: control.
+pub fn totals() -> Totals {
+    TABLE.iter().fold(Totals::default(), |sum, shard| {
         let shard = shard.lock();
-        (
-            objects.wrapping_add(shard.live_objects_fixed),
-            bytes.wrapping_add(shard.live_bytes),
-        )
+        Totals {
+            objects_fixed: sum.objects_fixed.wrapping_add(shard.live_objects_fixed),
+            bytes: sum.bytes.wrapping_add(shard.live_bytes),
+            variance: sum.variance + shard.live_variance,
+        }
     })
+}
+
+/// The number that new entries carry. Atomic, because every thread that samples reads it.
+static MARK: AtomicU32 = AtomicU32::new(0);
+
+/// Draws a line: blocks that are allocated from now on carry this mark or a later one, those before an earlier one.
+/// Context: control.
+pub fn mark() -> u32 {
+    MARK.fetch_add(1, Relaxed).wrapping_add(1)
+}
+
+/// The mark that a block allocated now carries. Context: hook.
+pub fn current_mark() -> u32 {
+    MARK.load(Relaxed)
 }
 
 /// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: control.
@@ -352,6 +378,7 @@ mod tests {
             weight: Weight { objects: 1.5 },
             time_nanos: 1,
             stack: StackId(3),
+            mark: 0,
         }
     }
 
@@ -440,7 +467,7 @@ mod tests {
             let _turn = TURN.lock().unwrap();
             let mut twin = HashMap::new();
             // Addresses of one shard and few homes: long probes, much shifting.
-            let address = |n: u64| 0x5000_0000_0000 | n * 16;
+            let address = |n: u64| 0x5000_0000_0000 | (n * 16);
             for (add, n, size) in operations {
                 if add {
                     twin.insert(address(n), size);

@@ -135,7 +135,7 @@ impl Stacks {
             }
         }
         // Viewers refuse or drop samples without any value; in a difference they are the usual case.
-        stacks.retain(|(_, values)| *values != Values::default());
+        stacks.retain(|(_, values)| !values.is_nothing());
         let mut stacks = Stacks {
             places: places.into_vec(),
             stacks,
@@ -176,6 +176,8 @@ fn sum(a: Values, b: Values) -> Values {
         alloc_bytes: a.alloc_bytes.saturating_add(b.alloc_bytes),
         inuse_objects: a.inuse_objects.saturating_add(b.inuse_objects),
         inuse_bytes: a.inuse_bytes.saturating_add(b.inuse_bytes),
+        alloc_variance: a.alloc_variance + b.alloc_variance,
+        inuse_variance: a.inuse_variance + b.inuse_variance,
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackReco
         alloc_bytes,
         inuse_objects,
         inuse_bytes,
+        ..Values::default()
     };
     StackRecord {
         id,

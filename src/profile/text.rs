@@ -4,6 +4,7 @@
 //!   heap profile: 1: 64 [2: 96] @ heapprofile          totals: inuse objects: bytes [alloc objects: bytes]
 //!   1: 64 [2: 96] @ 0x4a3420 0x4a2e10                  one stack: the same, and its return addresses
 //!   #  0x4a341f  C.CString  /src/main.go:7             its frames, with tabs: inlined ones share an address
+//!   #  inuse_bytes = 64 +- 12 (95 %)                   how far the truth may be off, unless all was sampled
 //!
 //!   # sampling_interval_bytes = 524288                 what else there is to know
 //!
@@ -22,7 +23,7 @@ use std::fmt::Write;
 
 use super::comments;
 use super::{Place, Stacks};
-use crate::snapshot::{Module, Snapshot, Values};
+use crate::snapshot::{Module, Snapshot, Values, margin95};
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
 pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
@@ -39,6 +40,10 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
             sample(&mut out, &path, &values);
         }
         frames(&mut out, &path);
+        if values.inuse_variance > 0.0 {
+            let margin = margin95(values.inuse_variance);
+            let _ = writeln!(out, "#\tinuse_bytes = {} +- {margin} (95 %)", values.inuse_bytes);
+        }
         out.push('\n');
     }
 
@@ -131,8 +136,10 @@ fn facts(out: &mut String, snapshot: &Snapshot, total: &Values) {
     fact("duration_nanos", &snapshot.duration_nanos);
     fact("inuse_objects", &total.inuse_objects);
     fact("inuse_bytes", &total.inuse_bytes);
+    fact("inuse_bytes_margin95", &margin95(total.inuse_variance));
     fact("alloc_objects", &total.alloc_objects);
     fact("alloc_bytes", &total.alloc_bytes);
+    fact("alloc_bytes_margin95", &margin95(total.alloc_variance));
     fact("samples", &stats.samples);
     fact("live_samples", &stats.live_samples);
     fact("stacks", &stats.stacks);

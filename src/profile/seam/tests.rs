@@ -287,7 +287,6 @@ const CASES: &[Case] = &[
             "C.outer@main.go:31",
             "main.main@main.go:31",
             "runtime.main@proc.go:290",
-            "runtime.goexit@asm_amd64.s:1771",
         ],
         ..PLAIN
     },
