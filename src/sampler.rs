@@ -3,17 +3,18 @@
 //! # The process
 //!
 //! Sample points lie on the line of all bytes ever requested, a Poisson process with one point in R bytes on average
-//! (R is the *sampling interval*; Go calls it a rate, the profile a period). An allocation of S bytes covers S + 1 bytes
-//! of the line, so that a block of zero bytes can be sampled too, and it is sampled when a point lies in it:
+//! (R is the *sampling interval*; Go calls it a rate, the profile a period). An allocation of S bytes is sampled when a
+//! point lies in it:
 //!
 //! ```text
-//!   p(S) = 1 - exp(-(S + 1) / R)
+//!   p(S) = 1 - exp(-S / R)
 //! ```
 //!
 //! A sampled block then stands for 1/p blocks and S/p bytes (Horvitz and Thompson 1952): unbiased for counts and bytes,
 //! and, being the conditional expectation of the estimators that count points, never of larger variance than they.
-//! Worked numbers at R = 512 KiB: 16 bytes -> p = 1/30841, so a sample stands for 30,841 blocks; 512 KiB -> p = 0.632,
-//! 1.58 blocks; 5 MiB -> p = 0.99995. R = 1 samples everything, exactly: p = 1.
+//! Worked numbers at R = 512 KiB: 16 bytes -> p = 1/32768, so a sample stands for 32,768 blocks; 512 KiB -> p = 0.632,
+//! 1.58 blocks; 5 MiB -> p = 0.99995. R = 1 samples everything, exactly: p = 1. (Blocks of no bytes are sampled at R = 1
+//! only.)
 //!
 //! # The countdown
 //!
@@ -23,7 +24,7 @@
 //! ```text
 //!   2^64 ----------------------------------------------------------
 //!          threshold + distance   countdown of a thread
-//!          threshold              <= here: slow path. `set_interval` raises it above every
+//!          threshold              below: slow path. `set_interval` raises it above every
 //!                                 countdown there is, so each thread's next allocation notices
 //!   2^36   FIRST_THRESHOLD
 //!      1   GUARD                  this thread is inside the profiler: do nothing
@@ -157,7 +158,7 @@ pub struct Weight {
 impl Weight {
     /// The weight of a block of `size` bytes sampled at `interval`. Context: hook.
     pub fn of(size: u64, interval: u64) -> Weight {
-        if interval <= 1 {
+        if interval <= 1 || size == 0 {
             return Weight { objects: 1.0 };
         }
         let charge = size as f64 + 1.0;
@@ -197,12 +198,12 @@ pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
     if thread.base != threshold {
         thread.base = threshold;
         thread.interval_bytes = interval;
-        thread.countdown = threshold + draw(thread, interval);
+        thread.countdown = draw_countdown(thread, threshold, interval);
     }
     let distance = thread.countdown.saturating_sub(threshold);
     match thread.interval_bytes {
         0 => {
-            thread.countdown = threshold + OFF_DISTANCE;
+            thread.countdown = draw_countdown(thread, threshold, 0);
             None
         }
         1 => Some(Weight::of(size, 1)),
@@ -211,13 +212,12 @@ pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
             COUNTED[1].fetch_add(size, Relaxed);
             None
         }
-        interval if distance > size => {
-            debug_assert!(interval > 1);
-            thread.countdown -= size + 1;
+        _ if distance >= size => {
+            thread.countdown -= size;
             None
         }
         interval => {
-            thread.countdown = threshold + draw(thread, interval);
+            thread.countdown = draw_countdown(thread, threshold, interval);
             Some(Weight::of(size, interval))
         }
     }
@@ -235,15 +235,15 @@ fn consistent_setting() -> (u64, u64) {
     }
 }
 
-/// A distance to the next sample point: floor of an exponential variable of mean `interval`.
-fn draw(thread: &mut ThreadState, interval: u64) -> u64 {
+/// A countdown for the distance to the next sample point: the floor of an exponential variable of mean `interval`.
+fn draw_countdown(thread: &mut ThreadState, threshold: u64, interval: u64) -> u64 {
     match interval {
-        0 => OFF_DISTANCE,
-        1 | COUNT_ONLY => 0,
+        0 => threshold + OFF_DISTANCE,
+        // Below the threshold from the start: a block of no bytes gets here too.
+        1 | COUNT_ONLY => threshold - 1,
         _ => {
-            let uniform = next_uniform(&mut thread.random);
-            let distance = -libm::log(uniform) * interval as f64;
-            (distance as u64).min(longest_distance(interval))
+            let distance = -libm::log(next_uniform(&mut thread.random)) * interval as f64;
+            threshold + (distance as u64).min(longest_distance(interval))
         }
     }
 }

@@ -16,7 +16,7 @@ use core::mem::offset_of;
 
 use super::functions as target;
 use super::real::{Real, cgoheap_real};
-use crate::live_table::{HASH_MULTIPLIER, filter::FILTER};
+use crate::live_table::filter::{FILTER, FILTER_MULTIPLIER};
 use crate::sampler::THRESHOLD;
 use crate::unwind::cfi::Registers;
 
@@ -99,7 +99,7 @@ macro_rules! entries {
 }
 
 /// The unsampled path of the countdown, for an allocation of the size in `$size`: falls through with the new countdown
-/// stored, or goes to label 2. See [`crate::sampler`]; one more than the size is charged, for blocks of no size.
+/// stored, or goes to label 2. See [`crate::sampler`].
 macro_rules! count_down {
     ($size:literal) => {
         concat!(
@@ -110,8 +110,7 @@ macro_rules! count_down {
             "
             jb 2f
             cmp r10, qword ptr [rip + {threshold}]
-            jbe 2f
-            sub r10, 1
+            jb 2f
             mov qword ptr fs:[rax], r10"
         )
     };
@@ -119,7 +118,7 @@ macro_rules! count_down {
 
 /// Entries that have an unsampled path of their own: `$fast`, which counts down and ends with a jump to `$real`.
 macro_rules! fast_entries {
-    ($($(#[$doc:meta])* $name:ident => $target:path, $real:ident, [$($fast:expr),*] $(, $extra:ident = $value:expr)?;)*) => {
+    ($($(#[$doc:meta])* $name:ident => $target:path, $real:ident, [$($fast:expr),*] $(, filter = sym $filter:path, multiplier = const $multiplier:path)?;)*) => {
         $(
             $(#[$doc])*
             ///
@@ -139,7 +138,7 @@ macro_rules! fast_entries {
                     real = sym cgoheap_real,
                     offset = const offset_of!(Real, $real),
                     target = sym $target,
-                    $($extra = sym $value,)?
+                    $(filter = sym $filter, multiplier = const $multiplier,)?
                 )
             }
         )*
@@ -162,26 +161,24 @@ macro_rules! product {
     };
 }
 
-/// free's question, asked by realloc of the old block: goes to label 2 if it may be sampled. Keeps rcx in r11.
-macro_rules! old_block {
+/// "May this block be sampled?", free's question: eax is the slot, the comparison's flags say no with "equal". See
+/// [`crate::live_table::filter`]. Uses rax, r10 and cl.
+macro_rules! look_into_filter {
     () => {
-        concat!(
-            "mov r10, qword ptr [rip + {filter}]
-            movabs rax, ",
-            "0x9E3779B97F4A7C15",
-            "
-            imul rax, rdi
-            mov r11, rcx
-            mov ecx, r10d
-            and r10, -64
-            shr rax, cl
-            mov rcx, r11
-            cmp byte ptr [r10 + rax], 0
-            jne 2f"
-        )
+        "mov r10, qword ptr [rip + {filter}]
+        imul eax, edi, {multiplier}
+        mov ecx, r10d
+        shr eax, cl
+        cmp byte ptr [r10 + rax], 0"
     };
 }
-const _: () = assert!(HASH_MULTIPLIER == 0x9E37_79B9_7F4A_7C15, "the number in old_block");
+
+/// The same asked by realloc of the old block: goes to label 2 if it may be sampled. Keeps rcx, an argument, in r11.
+macro_rules! old_block {
+    () => {
+        concat!("mov r11, rcx\n", look_into_filter!(), "\nmov rcx, r11\njne 2f")
+    };
+}
 
 fast_entries! {
     /// `malloc`.
@@ -193,9 +190,9 @@ fast_entries! {
     /// `calloc`, from the header's macro.
     cgoheap_calloc_at => target::calloc_at, calloc, [product!(), count_down!("r11")];
     /// `realloc`.
-    cgoheap_realloc => target::realloc, realloc, [old_block!(), count_down!("rsi")], filter = FILTER;
+    cgoheap_realloc => target::realloc, realloc, [old_block!(), count_down!("rsi")], filter = sym FILTER, multiplier = const FILTER_MULTIPLIER;
     /// `realloc`, from the header's macro.
-    cgoheap_realloc_at => target::realloc_at, realloc, [old_block!(), count_down!("rsi")], filter = FILTER;
+    cgoheap_realloc_at => target::realloc_at, realloc, [old_block!(), count_down!("rsi")], filter = sym FILTER, multiplier = const FILTER_MULTIPLIER;
 }
 
 entries! {
@@ -242,20 +239,14 @@ entries! {
 pub unsafe extern "C" fn cgoheap_free() {
     naked_asm!(
         ".cfi_startproc",
-        "mov r10, qword ptr [rip + {filter}]",
-        "movabs rax, {multiplier}",
-        "imul rax, rdi",
-        "mov ecx, r10d",
-        "and r10, -64",
-        "shr rax, cl",
-        "cmp byte ptr [r10 + rax], 0",
+        look_into_filter!(),
         "jne 2f",
         "jmp qword ptr [rip + {real} + {free}]",
         "2:",
         "jmp {target}",
         ".cfi_endproc",
         filter = sym FILTER,
-        multiplier = const HASH_MULTIPLIER as i64,
+        multiplier = const FILTER_MULTIPLIER,
         real = sym cgoheap_real,
         free = const offset_of!(Real, free),
         target = sym target::free,

@@ -61,7 +61,7 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
 /// Forgets the block, which is about to be freed. Context: hook.
 #[inline]
 pub fn forget(block: *mut c_void) -> Option<SampledAlloc> {
-    if block.is_null() || !live_table::filter::may_contain(live_table::hash(block as u64)) {
+    if block.is_null() || !live_table::filter::may_contain(block as u64) {
         return None;
     }
     let _errno = ErrnoGuard::save();

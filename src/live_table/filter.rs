@@ -1,6 +1,7 @@
 //! "Was this pointer sampled?", asked on every free: one byte in front of the table.
 //!
-//! An array of bytes, at least sixteen for each live sample, indexed by the top bits of the address's hash:
+//! An array of bytes, at least sixteen for each live sample, indexed by the top bits of a 32-bit hash of the address (one
+//! multiplication of its low half: free pays for every instruction; blocks 4 GiB apart share a slot, which is harmless):
 //!
 //! ```text
 //!   0     no sampled block has this slot: the usual answer, one load and one comparison
@@ -11,7 +12,7 @@
 //! Beside it lies an array of counts, touched only when a sample comes or goes, which makes deletion exact: a slot is 0
 //! again when its last block is gone. (A Bloom filter fills up under churn; a bitmap can't forget at all.)
 //!
-//! The array belongs to the shards piecewise: the shard of an address is the top bits of the same hash, so a slot is
+//! The array belongs to the shards piecewise: the shard of an address is the top bits of the same 32-bit hash, so a slot is
 //! only ever changed under the lock of the one shard that it belongs to.
 //!
 //! **Growth.** A new array, four times as large, is filled shard by shard, one with each sample that comes; meanwhile
@@ -29,16 +30,26 @@ use core::sync::atomic::{
 
 use crate::sys::pages;
 
-/// Where every free looks: address of the array, which is a multiple of 64, plus the shift that makes an index of a hash.
-/// One word, so that the two always fit each other. Read by the assembly in `hook::entry`.
+/// Where every free looks: the address of slot 0, whose low six bits are at the same time the shift that makes an index of
+/// a hash. (The array begins that many bytes into its mapping.) One word, so that the two always fit each other. Read by
+/// the assembly in `hook::entry`.
 pub(crate) static FILTER: AtomicPtr<u8> = AtomicPtr::new(EMPTY_FILTER);
 
-/// Before the first sample: two empty slots (a shift of 63 leaves one bit of the hash), so that a free needs no test for
+/// Before the first sample: two empty slots (a shift of 31 leaves one bit of the hash), so that a free needs no test for
 /// "nothing there yet".
 #[repr(align(64))]
 struct Empty(#[expect(dead_code, reason = "read through FILTER")] [AtomicU8; 64]);
 static EMPTY: Empty = Empty([const { AtomicU8::new(0) }; 64]);
-const EMPTY_FILTER: *mut u8 = (&raw const EMPTY).cast_mut().cast::<u8>().wrapping_add(63);
+const EMPTY_FILTER: *mut u8 = (&raw const EMPTY).cast_mut().cast::<u8>().wrapping_add(31);
+
+/// 2^32 / golden ratio, odd (Knuth, TAOCP 6.4), as the sign-extended immediate of an instruction.
+pub(crate) const FILTER_MULTIPLIER: i32 = 0x9E37_79B1_u32 as i32;
+
+/// The hash of an address that the filter and the choice of the shard go by.
+#[inline(always)]
+pub(crate) const fn slot_hash(address: u64) -> u32 {
+    (address as u32).wrapping_mul(FILTER_MULTIPLIER as u32)
+}
 
 /// Slots per live sample, at least.
 const SLOTS_PER_SAMPLE: usize = 16;
@@ -55,16 +66,20 @@ pub struct Array {
     bits: u32,
 }
 
-/// The fingerprint of a hash: bits that the index doesn't use.
-fn fingerprint(hash: u64) -> u8 {
-    (hash >> 16) as u8 % 128 + 1
+/// The fingerprint of an address: of all its bits, also those that the slot doesn't depend on.
+fn fingerprint(address: u64) -> u8 {
+    (super::hash(address) >> 57) as u8 + 1
 }
 
 impl Array {
     fn new(bits: u32) -> Option<Array> {
         let slots = 1usize << bits;
-        let start = pages::map(2 * slots)?.as_ptr().cast::<AtomicU8>();
-        // SAFETY: a fresh zeroed mapping of twice `slots` bytes, never unmapped.
+        let shift = 32 - bits as usize;
+        let start = pages::map(2 * slots + 64)?
+            .as_ptr()
+            .wrapping_add(shift)
+            .cast::<AtomicU8>();
+        // SAFETY: a fresh zeroed mapping of twice `slots` bytes and more than `shift`, never unmapped.
         unsafe {
             Some(Array {
                 slots: core::slice::from_raw_parts(start, slots),
@@ -74,21 +89,27 @@ impl Array {
         }
     }
 
-    fn index(&self, hash: u64) -> usize {
-        (hash >> (64 - self.bits)) as usize
+    fn index(&self, address: u64) -> usize {
+        (slot_hash(address) >> (32 - self.bits)) as usize
     }
 
-    fn insert(&self, hash: u64) {
-        let (Some(slot), Some(count)) = (self.slots.get(self.index(hash)), self.counts.get(self.index(hash))) else {
+    fn insert(&self, address: u64) {
+        let (Some(slot), Some(count)) = (
+            self.slots.get(self.index(address)),
+            self.counts.get(self.index(address)),
+        ) else {
             return;
         };
         let before = count.load(Relaxed);
         count.store(before.saturating_add(1), Relaxed);
-        slot.store(if before == 0 { fingerprint(hash) } else { SEVERAL }, Relaxed);
+        slot.store(if before == 0 { fingerprint(address) } else { SEVERAL }, Relaxed);
     }
 
-    fn remove(&self, hash: u64) {
-        let (Some(slot), Some(count)) = (self.slots.get(self.index(hash)), self.counts.get(self.index(hash))) else {
+    fn remove(&self, address: u64) {
+        let (Some(slot), Some(count)) = (
+            self.slots.get(self.index(address)),
+            self.counts.get(self.index(address)),
+        ) else {
             return;
         };
         match count.load(Relaxed) {
@@ -105,11 +126,7 @@ impl Array {
 
     /// What FILTER holds for this array.
     fn word(&self) -> *mut u8 {
-        self.slots
-            .as_ptr()
-            .cast_mut()
-            .cast::<u8>()
-            .wrapping_add(64 - self.bits as usize)
+        self.slots.as_ptr().cast_mut().cast::<u8>()
     }
 
     fn publish(&self) {
@@ -122,20 +139,15 @@ impl Array {
     }
 }
 
-/// Whether `hash` may belong to a sampled block: false is certain. Context: hook.
+/// Whether the block at `address` may be a sampled one: false is certain. Context: hook.
 #[inline]
-pub fn may_contain(hash: u64) -> bool {
+pub fn may_contain(address: u64) -> bool {
     let filter = FILTER.load(Relaxed);
-    let shift = filter.addr() & 63;
+    let index = (slot_hash(address) >> (filter.addr() & 63)) as usize;
     // SAFETY: FILTER holds the address of an array that is never unmapped, with the shift that keeps the index inside.
-    let slot = unsafe {
-        &*filter
-            .wrapping_sub(shift)
-            .cast::<AtomicU8>()
-            .wrapping_add((hash >> shift) as usize)
-    };
+    let slot = unsafe { &*filter.cast::<AtomicU8>().wrapping_add(index) };
     let byte = slot.load(Relaxed);
-    byte == SEVERAL || byte == fingerprint(hash)
+    byte == SEVERAL || byte == fingerprint(address)
 }
 
 /// Both arrays that a shard writes to: the published one, and the one that is being filled once the shard has been
@@ -157,23 +169,23 @@ impl Arrays {
 
     /// Enters a sampled block. False when there is no array: nothing can be recorded.
     #[must_use]
-    pub fn insert(&mut self, growth: &Growth, hash: u64) -> bool {
+    pub fn insert(&mut self, growth: &Growth, address: u64) -> bool {
         self.settle(growth);
         for array in [&self.current, &self.growing].into_iter().flatten() {
-            array.insert(hash);
+            array.insert(address);
         }
         self.current.is_some()
     }
 
     /// Takes one off.
-    pub fn remove(&mut self, hash: u64) {
+    pub fn remove(&mut self, address: u64) {
         for array in [&self.current, &self.growing].into_iter().flatten() {
-            array.remove(hash);
+            array.remove(address);
         }
     }
 
-    /// Brings this shard, whose blocks have these hashes, up to the array that all shards are moving to.
-    pub fn carry_over(&mut self, growth: &Growth, hashes: impl Iterator<Item = u64>) {
+    /// Brings this shard, which has blocks at these addresses, up to the array that all shards are moving to.
+    pub fn carry_over(&mut self, growth: &Growth, addresses: impl Iterator<Item = u64>) {
         self.settle(growth);
         // SAFETY: points to an arena piece that lives for ever, or is null.
         let Some(target) = (unsafe { growth.target.load(Acquire).as_ref() }) else {
@@ -182,8 +194,8 @@ impl Arrays {
         if self.growing.is_some() || self.current.is_some_and(|array| array.bits >= target.bits) {
             return;
         }
-        for hash in hashes {
-            target.insert(hash);
+        for address in addresses {
+            target.insert(address);
         }
         self.growing = Some(*target);
     }

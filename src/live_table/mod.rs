@@ -1,6 +1,6 @@
 //! 4b. **Live table**: the sampled blocks that are not freed yet, by address.
 //!
-//! 256 shards by the top bits of the address's hash, each an open-addressing table with linear probing and backward-shift
+//! 256 shards by the top bits of the filter's hash, each an open-addressing table with linear probing and backward-shift
 //! deletion (no tombstones, which would lengthen probes under churn), under a lock of its own that is held for a probe or,
 //! rarely, for the doubling of that one shard. Memory comes straight from mmap. In front of it lies the [`filter`].
 //!
@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use filter::{Arrays, Growth};
 
+use crate::hash::mix;
 use crate::sampler::Weight;
 use crate::stack_table::{StackId, Totals};
 use crate::stats::{COUNTERS, Counters};
@@ -80,17 +81,13 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// Samples taken since the start.
 static SAMPLES: AtomicU64 = AtomicU64::new(0);
 
-/// The hash of an address: one multiplication, since every free pays for it. The top bits are the good ones.
-#[inline(always)]
+/// The hash that chooses the place in a shard: not the filter's, whose top bits all addresses of a shard share.
 pub(crate) const fn hash(address: u64) -> u64 {
-    address.wrapping_mul(HASH_MULTIPLIER)
+    mix(0, address)
 }
 
-/// 2^64 / golden ratio, odd (Knuth, TAOCP 6.4). Known to the assembly in `hook::entry`.
-pub(crate) const HASH_MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-
-fn shard_of(hash: u64) -> &'static Lock<Shard> {
-    &TABLE[(hash >> (64 - SHARD_BITS)) as usize % SHARDS]
+fn shard_of(address: u64) -> &'static Lock<Shard> {
+    &TABLE[(filter::slot_hash(address) >> (32 - SHARD_BITS)) as usize % SHARDS]
 }
 
 impl Shard {
@@ -116,14 +113,14 @@ impl Shard {
         unsafe { core::slice::from_raw_parts_mut(self.entries.as_ptr(), capacity) }
     }
 
-    /// Where probing for `hash` begins: the bits below those that chose the shard.
-    fn home(&self, hash: u64) -> usize {
-        ((hash << SHARD_BITS) >> (64 - self.capacity_bits)) as usize
+    /// Where probing for `address` begins.
+    fn home(&self, address: u64) -> usize {
+        (hash(address) >> (64 - self.capacity_bits)) as usize
     }
 
     /// Index of `address`, or of the empty slot where it belongs.
     fn probe(&mut self, address: u64) -> Result<usize, usize> {
-        let mut at = self.home(hash(address));
+        let mut at = self.home(address);
         let slots = self.slots();
         let mask = slots.len() - 1;
         loop {
@@ -196,7 +193,7 @@ impl Shard {
             if entry.address == 0 {
                 break;
             }
-            let home = self.home(hash(entry.address)) & mask;
+            let home = self.home(entry.address) & mask;
             // The entry may move to the gap if its home does not lie between the two, cyclically.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
                 if let Some(slot) = self.slots().get_mut(gap) {
@@ -224,8 +221,7 @@ pub fn insert(entry: SampledAlloc) -> bool {
 /// Enters a block that [`remove`] took out: as [`insert`], but no new sample. Context: hook.
 pub fn put_back(entry: SampledAlloc) -> bool {
     debug_assert!(entry.address != 0);
-    let hash = hash(entry.address);
-    let Some(mut shard) = shard_of(hash).lock_bounded() else {
+    let Some(mut shard) = shard_of(entry.address).lock_bounded() else {
         Counters::add(&COUNTERS.samples_lock_busy);
         return false;
     };
@@ -244,7 +240,7 @@ pub fn put_back(entry: SampledAlloc) -> bool {
             }
         }
         Err(at) => {
-            if !shard.filter.insert(&GROWTH, hash) {
+            if !shard.filter.insert(&GROWTH, entry.address) {
                 Counters::add(&COUNTERS.samples_no_memory);
                 return false;
             }
@@ -272,12 +268,7 @@ fn carry_over(index: usize) {
     let mut filter = shard.filter;
     filter.carry_over(
         &GROWTH,
-        shard
-            .slots()
-            .iter()
-            .map(|entry| entry.address)
-            .filter(|a| *a != 0)
-            .map(hash),
+        shard.slots().iter().map(|entry| entry.address).filter(|a| *a != 0),
     );
     shard.filter = filter;
     drop(shard);
@@ -286,11 +277,10 @@ fn carry_over(index: usize) {
 
 /// Takes a block out of the table, if it is in it. Context: hook.
 pub fn remove(address: u64) -> Option<SampledAlloc> {
-    let hash = hash(address);
-    if !filter::may_contain(hash) {
+    if !filter::may_contain(address) {
         return None;
     }
-    let Some(mut shard) = shard_of(hash).lock_bounded() else {
+    let Some(mut shard) = shard_of(address).lock_bounded() else {
         Counters::add(&COUNTERS.frees_lock_busy);
         return None;
     };
@@ -300,7 +290,7 @@ pub fn remove(address: u64) -> Option<SampledAlloc> {
     let at = shard.probe(address).ok()?;
     let entry = shard.slots().get(at).copied()?;
     shard.close_gap(at);
-    shard.filter.remove(hash);
+    shard.filter.remove(address);
     shard.remove_totals(&entry);
     Some(entry)
 }
@@ -401,13 +391,10 @@ mod tests {
         }
         assert_eq!(len(), 100_000);
         for address in addresses() {
-            assert!(
-                filter::may_contain(hash(address)),
-                "{address:x} has fallen out of the filter"
-            );
+            assert!(filter::may_contain(address), "{address:x} has fallen out of the filter");
         }
         let absent = (1..=100_000u64)
-            .filter(|n| filter::may_contain(hash(n * 48 + 0x7000_0000_0010)))
+            .filter(|n| filter::may_contain(n * 48 + 0x7000_0000_0010))
             .count();
         assert!(absent < 2_000, "{absent} of 100,000 other addresses pass the filter");
         for (n, address) in addresses().enumerate() {
@@ -415,9 +402,7 @@ mod tests {
             assert_eq!(remove(address), None);
         }
         assert_eq!((len(), totals()), (0, before));
-        let left = addresses()
-            .filter(|address| filter::may_contain(hash(*address)))
-            .count();
+        let left = addresses().filter(|address| filter::may_contain(*address)).count();
         assert_eq!(left, 0, "an empty table leaves an empty filter");
     }
 
@@ -466,7 +451,7 @@ mod tests {
         fn the_table_answers_as_a_hash_map_does(operations in prop::collection::vec((any::<bool>(), 1u64..400, 0u64..1000), 1..2000)) {
             let _turn = TURN.lock().unwrap();
             let mut twin = HashMap::new();
-            // Addresses of one shard and few homes: long probes, much shifting.
+            // Blocks close to each other: a few in each shard, probes that meet.
             let address = |n: u64| 0x5000_0000_0000 | (n * 16);
             for (add, n, size) in operations {
                 if add {
