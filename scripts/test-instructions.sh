@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Counts the instructions of the unsampled paths with callgrind and compares them with tests/bench/instructions.tsv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v valgrind >/dev/null || {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q valgrind >/dev/null
+} || { echo "test-instructions: install valgrind (Debian: sudo apt-get install valgrind)" >&2; exit 1; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+archive=go/internal/lib/linux_amd64/libcgoheap.a
+gcc -O2 -o "$work/plain" tests/bench/pairs.c
+gcc -O2 -DHEADER -Iinclude -o "$work/header" tests/bench/pairs.c $archive
+gcc -O2 -DCGOHEAP_NO_REDIRECT -Iinclude -Igo/interpose -o "$work/interpose" tests/bench/pairs.c go/interpose/interpose.c $archive
+
+# instructions PROGRAM OPERATION: of 100,000 operations, without start and end of the program
+instructions() {
+    local counts=()
+    for pairs in 200000 100000; do
+        # An interval so long that no sample falls; the paths are those of any interval.
+        counts+=("$(CGOHEAP=rate=1TiB valgrind --tool=callgrind --callgrind-out-file=/dev/null "$work/$1" "$2" $pairs 2>&1 \
+            | sed -n 's/.*Collected : \([0-9]*\).*/\1/p')")
+    done
+    echo $((counts[0] - counts[1]))
+}
+
+failed=0
+passed=0
+while read -r door operation most; do
+    plain=$(instructions plain "$operation")
+    hooked=$(instructions "$door" "$operation")
+    over=$(awk -v a="$hooked" -v b="$plain" 'BEGIN { printf "%.2f", (a - b) / 100000 }')
+    if awk -v over="$over" -v most="$most" 'BEGIN { exit !(over <= most && over > 0) }'; then
+        verdict=ok passed=$((passed + 1))
+    else
+        verdict="FAILED, at most $most" failed=$((failed + 1))
+    fi
+    printf '%-10s %-8s %6s instructions over glibc (%s): %s\n' "$door" "$operation" "$over" \
+        "$(awk -v a="$plain" 'BEGIN { printf "%.1f", a / 100000 }')" "$verdict"
+done < <(grep -v '^#' tests/bench/instructions.tsv)
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
