@@ -5,18 +5,11 @@ out=build/demo # the program and the profiles that it served
 server_pid=
 server_url=
 
-# need TOOL HOW: ends the script with one line when a tool is missing.
-need() {
-    command -v "$1" >/dev/null || { echo "${0##*/}: $1 is missing: $2" >&2; exit 1; }
-}
-
 build_server() {
-    need go "install Go 1.25 or newer, https://go.dev/dl"
-    need cargo "install Rust 1.88 or newer, https://rustup.rs"
-    need gcc "install it together with binutils and libc's headers; on Debian and Ubuntu: apt install build-essential"
+    scripts/setup.sh
     mkdir -p "$out"
     rm -f "$out"/pprof.* # what go tool pprof has fetched before
-    scripts/build-archive.sh
+    scripts/build-archive.sh >/dev/null
     CGO_ENABLED=1 go build -o "$out/leaky-server" ./examples/leaky-server
 }
 

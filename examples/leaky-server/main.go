@@ -85,6 +85,6 @@ func handle(f func(fixed bool) (leaked int, err error)) http.HandlerFunc {
 			}
 			total += leaked
 		}
-		fmt.Fprintf(w, "%s: leaked %d bytes in %d calls\n", r.URL.Path, total, times)
+		fmt.Fprintf(w, "%s: leaked %d bytes in %d calls, %.2fMB as pprof counts\n", r.URL.Path, total, times, float64(total)/(1<<20))
 	}
 }

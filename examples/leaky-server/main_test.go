@@ -157,8 +157,9 @@ func (l *leak) is(stack []string) bool {
 	if len(stack) <= len(l.stack) || !slices.Equal(stack[:len(l.stack)], l.stack) {
 		return false
 	}
-	// The Go part of a stack ends in the goroutine's first function; nothing of Go is on a C thread's stack.
-	return strings.HasPrefix(stack[len(stack)-1], "runtime.") != l.threadOfC
+	// A request's stack goes on to the connection's goroutine; nothing of Go is on a C thread's stack.
+	isGo := func(frame string) bool { return strings.HasPrefix(frame, "net/http.(*conn).serve ") }
+	return slices.ContainsFunc(stack, isGo) != l.threadOfC
 }
 
 func everything([]string) bool { return true }
