@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cgoheap/cgoheap/go/internal/profiletest"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 // How the module builds in the hands of others: vendored, without its archive, with a new one and with an old one.
@@ -109,7 +109,7 @@ func TestVendoredCopyBuildsAndRuns(t *testing.T) {
 	mustRun(t, user, "go", "mod", "vendor")
 	mustRun(t, user, "go", "build", "-o", "program", ".")
 	p := decode(t, []byte(mustRun(t, user, "./program")))
-	stack := stackOf(t, p, func(*profiletest.Sample) bool { return true })
+	stack := stackOf(t, p, func(*profiledata.Sample) bool { return true })
 	if len(stack) < 2 || stack[0] != "C.CString main.go:19" || stack[1] != "main.leak main.go:19" {
 		t.Errorf("the leak is shown as\n%s", dump([][]string{stack}))
 	}

@@ -8,35 +8,19 @@ package cgoheap
 #include <cgoheap.h>
 
 // None of these calls back into Go or keeps a pointer, but for the probe, which measures exactly what calls look like.
-#cgo noescape cgoheap_result_text
-#cgo nocallback cgoheap_result_text
 #cgo noescape cgoheap_set_rate
 #cgo nocallback cgoheap_set_rate
 #cgo noescape cgoheap_rate
 #cgo nocallback cgoheap_rate
 #cgo noescape cgoheap_read_stats
 #cgo nocallback cgoheap_read_stats
-#cgo noescape cgoheap_snapshot_take
-#cgo nocallback cgoheap_snapshot_take
-#cgo noescape cgoheap_snapshot_free
-#cgo nocallback cgoheap_snapshot_free
-#cgo noescape cgoheap_snapshot_subtract
-#cgo nocallback cgoheap_snapshot_subtract
-#cgo noescape cgoheap_snapshot_go_pcs
-#cgo nocallback cgoheap_snapshot_go_pcs
-#cgo noescape cgoheap_snapshot_name_go
-#cgo nocallback cgoheap_snapshot_name_go
-#cgo noescape cgoheap_snapshot_encode
-#cgo nocallback cgoheap_snapshot_encode
-#cgo noescape cgoheap_buffer_free
-#cgo nocallback cgoheap_buffer_free
 */
 import "C"
 
 import (
-	"fmt"
 	"unsafe"
 
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
 	"github.com/cgoheap/cgoheap/go/internal/probe"
 	_ "github.com/cgoheap/cgoheap/include" // keeps the header in vendored copies
@@ -88,68 +72,6 @@ func readStats(s *Stats) {
 	s.Lost.ModulesTableFull = uint64(c.modules_table_full)
 }
 
-// snapshot is a copy of the tables on the C side. One goroutine may use it at a time.
-type snapshot struct {
-	c *C.cgoheap_snapshot
-}
-
-// takeSnapshot copies the tables. The caller frees the copy.
-func takeSnapshot() (*snapshot, error) {
-	c := C.cgoheap_snapshot_take()
-	if c == nil {
-		return nil, fmt.Errorf("cgoheap: no memory to copy the tables")
-	}
-	return &snapshot{c}, nil
-}
-
-func (s *snapshot) free() {
-	C.cgoheap_snapshot_free(s.c)
-	s.c = nil
-}
-
-// subtract turns s into the difference s - earlier.
-func (s *snapshot) subtract(earlier *snapshot) error {
-	return failure("subtracting two snapshots", C.cgoheap_snapshot_subtract(s.c, earlier.c))
-}
-
-// encode names all addresses and returns the profile: as gzipped protocol buffer when debug is 0, else as text.
-func (s *snapshot) encode(debug int) ([]byte, error) {
-	var pcs *C.ulonglong
-	var n C.size_t
-	if err := failure("reading the Go addresses", C.cgoheap_snapshot_go_pcs(s.c, &pcs, &n)); err != nil {
-		return nil, err
-	}
-	if n > 0 {
-		// The addresses are the snapshot's own memory, which stays as it is until free.
-		table := nameTable(unsafe.Slice((*uint64)(unsafe.Pointer(pcs)), int(n)))
-		status := C.cgoheap_snapshot_name_go(s.c, unsafe.Pointer(&table[0]), C.size_t(len(table)))
-		if err := failure("naming the Go addresses", status); err != nil {
-			return nil, err
-		}
-	}
-	format := C.int(C.CGOHEAP_FORMAT_PROTO)
-	if debug != 0 {
-		format = C.CGOHEAP_FORMAT_TEXT
-	}
-	var bytes *C.uchar
-	var length C.size_t
-	if err := failure("encoding the profile", C.cgoheap_snapshot_encode(s.c, format, &bytes, &length)); err != nil {
-		return nil, err
-	}
-	// A copy, since a Writer is not trusted to let go of what it was given.
-	data := append([]byte(nil), unsafe.Slice((*byte)(bytes), int(length))...)
-	C.cgoheap_buffer_free(bytes, length)
-	return data, nil
-}
-
-// failure turns a result code of the C side into an error that says what was being done.
-func failure(doing string, result C.int) error {
-	if result == C.CGOHEAP_OK {
-		return nil
-	}
-	return fmt.Errorf("cgoheap: %s: %s", doing, C.GoString(C.cgoheap_result_text(result)))
-}
-
 // calibrate makes two calls into C that look at their own stack, checks what they found, and tells the C side whether
 // stacks may be followed into Go. It returns why not, or "".
 func calibrate() string {
@@ -160,7 +82,7 @@ func calibrate() string {
 		if checkNested(direct, nested) {
 			direct.c.callback = nested.c.callback
 		}
-		err := failure("joining Go frames", C.cgoheap_go_join(direct.c))
+		err := capi.Failure("joining Go frames", int(C.cgoheap_go_join(direct.c)))
 		if err == nil {
 			return ""
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
 // ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another system than
@@ -63,12 +65,12 @@ func writeProfile(w io.Writer, debug int) error {
 
 // collect takes a snapshot and encodes it.
 func collect(debug int) ([]byte, error) {
-	s, err := takeSnapshot()
+	s, err := capi.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer s.free()
-	return s.encode(debug)
+	defer s.Free()
+	return s.Encode(debug)
 }
 
 // Stats holds totals of the process and what was lost on the way; see [ReadStats]. Objects and bytes are estimates of

@@ -12,7 +12,7 @@ import (
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
-	"github.com/cgoheap/cgoheap/go/internal/profiletest"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 // All tests run at rate 1 unless they say otherwise: numbers are exact then. Each looks at functions that no other test
@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 }
 
 // decode reads a profile that must be valid.
-func decode(t *testing.T, data []byte) *profiletest.Profile {
+func decode(t *testing.T, data []byte) *profiledata.Profile {
 	t.Helper()
-	p, err := profiletest.Decode(data)
+	p, err := profiledata.Decode(data)
 	if err != nil {
 		t.Fatalf("profile of %d bytes: %v", len(data), err)
 	}
@@ -33,7 +33,7 @@ func decode(t *testing.T, data []byte) *profiletest.Profile {
 }
 
 // profile takes a profile.
-func profile(t *testing.T) *profiletest.Profile {
+func profile(t *testing.T) *profiledata.Profile {
 	t.Helper()
 	var b bytes.Buffer
 	if err := cgoheap.WriteHeapProfile(&b); err != nil {
@@ -43,7 +43,7 @@ func profile(t *testing.T) *profiletest.Profile {
 }
 
 // difference runs f and returns by how much the values of the samples that match have changed.
-func difference(t *testing.T, match func(*profiletest.Sample) bool, f func()) profiletest.Values {
+func difference(t *testing.T, match func(*profiledata.Sample) bool, f func()) profiledata.Values {
 	t.Helper()
 	before := profile(t).Sum(match)
 	f()
@@ -52,46 +52,46 @@ func difference(t *testing.T, match func(*profiletest.Sample) bool, f func()) pr
 
 func TestCountsAndBytesAreExactAtRateOne(t *testing.T) {
 	var blocks []plain.Block
-	got := difference(t, profiletest.Leaf("plain_block"), func() {
+	got := difference(t, profiledata.Leaf("plain_block"), func() {
 		for range 7 {
 			blocks = append(blocks, plain.One(1009))
 		}
 		plain.Release(plain.One(13))
 	})
-	if want := (profiletest.Values{AllocObjects: 8, AllocSpace: 7*1009 + 13, InuseObjects: 7, InuseSpace: 7 * 1009}); got != want {
+	if want := (profiledata.Values{AllocObjects: 8, AllocSpace: 7*1009 + 13, InuseObjects: 7, InuseSpace: 7 * 1009}); got != want {
 		t.Errorf("after 8 blocks and one free: %+v, want %+v", got, want)
 	}
-	got = difference(t, profiletest.Leaf("plain_block"), func() {
+	got = difference(t, profiledata.Leaf("plain_block"), func() {
 		for _, b := range blocks {
 			plain.Release(b)
 		}
 	})
-	if want := (profiletest.Values{InuseObjects: -7, InuseSpace: -7 * 1009}); got != want {
+	if want := (profiledata.Values{InuseObjects: -7, InuseSpace: -7 * 1009}); got != want {
 		t.Errorf("after freeing the rest: %+v, want %+v", got, want)
 	}
 }
 
 func TestBlockMovedByReallocIsLiveOnce(t *testing.T) {
 	var b plain.Block
-	got := difference(t, profiletest.Leaf("plain_moved"), func() { b = plain.Moved(31, 100003) })
+	got := difference(t, profiledata.Leaf("plain_moved"), func() { b = plain.Moved(31, 100003) })
 	if got.InuseObjects != 1 || got.InuseSpace != 100003 {
 		t.Errorf("after malloc(31) and realloc to 100003: %+v", got)
 	}
-	got = difference(t, profiletest.Leaf("plain_moved"), func() { plain.Release(b) })
+	got = difference(t, profiledata.Leaf("plain_moved"), func() { plain.Release(b) })
 	if got.InuseObjects != -1 || got.InuseSpace != -100003 {
 		t.Errorf("after free: %+v", got)
 	}
 }
 
 func TestFreeInAnotherThreadIsSeen(t *testing.T) {
-	got := difference(t, profiletest.Leaf("plain_other_block"), func() {
+	got := difference(t, profiledata.Leaf("plain_other_block"), func() {
 		made := make(chan plain.Block)
 		freed := make(chan struct{})
 		go onThread(func() { made <- plain.Other(4099) })
 		go onThread(func() { plain.Release(<-made); close(freed) })
 		<-freed
 	})
-	if want := (profiletest.Values{AllocObjects: 1, AllocSpace: 4099}); got != want {
+	if want := (profiledata.Values{AllocObjects: 1, AllocSpace: 4099}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -126,13 +126,13 @@ func TestRateIsWhatWasSet(t *testing.T) {
 
 func TestNothingIsSampledAtRateZero(t *testing.T) {
 	defer cgoheap.SetRate(1)
-	got := difference(t, profiletest.Leaf("plain_block"), func() {
+	got := difference(t, profiledata.Leaf("plain_block"), func() {
 		cgoheap.SetRate(0)
 		for range 100 {
 			plain.Release(plain.One(1 << 20))
 		}
 	})
-	if got != (profiletest.Values{}) {
+	if got != (profiledata.Values{}) {
 		t.Errorf("sampled %+v at rate 0", got)
 	}
 }
@@ -176,7 +176,7 @@ func TestPprofServesTheProfile(t *testing.T) {
 	if err := p.WriteTo(&proto, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := decode(t, proto.Bytes()).Sum(profiletest.Leaf("plain_block")); got.InuseObjects < 1 {
+	if got := decode(t, proto.Bytes()).Sum(profiledata.Leaf("plain_block")); got.InuseObjects < 1 {
 		t.Errorf("the block is not in the profile: %+v", got)
 	}
 	for debug := 1; debug <= 2; debug++ {

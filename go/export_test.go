@@ -1,5 +1,7 @@
 package cgoheap
 
+import "github.com/cgoheap/cgoheap/go/internal/capi"
+
 // HoldEncoders takes all places for making profiles, until release is called.
 func HoldEncoders() (release func()) {
 	for range maxProfiles {
@@ -20,19 +22,19 @@ const MaxProfiles = maxProfiles
 
 // Delta is the profile of what f changes.
 func Delta(f func()) ([]byte, error) {
-	earlier, err := takeSnapshot()
+	earlier, err := capi.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer earlier.free()
+	defer earlier.Free()
 	f()
-	later, err := takeSnapshot()
+	later, err := capi.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer later.free()
-	if err := later.subtract(earlier); err != nil {
+	defer later.Free()
+	if err := later.Subtract(earlier); err != nil {
 		return nil, err
 	}
-	return later.encode(0)
+	return later.Encode(0)
 }

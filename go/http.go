@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/garbage"
 )
 
 // maxSeconds is the longest time that ?seconds= may ask for.
@@ -118,7 +121,7 @@ func snapshotProfile(ctx context.Context, q query) ([]byte, error) {
 	}
 	defer encoders.release()
 	if q.gc {
-		collectGarbage(ctx)
+		garbage.Collect(ctx)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -133,13 +136,13 @@ func deltaProfile(ctx context.Context, q query) ([]byte, error) {
 	}
 	defer deltas.release()
 	if q.gc {
-		collectGarbage(ctx)
+		garbage.Collect(ctx)
 	}
-	earlier, err := takeSnapshot()
+	earlier, err := capi.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer earlier.free()
+	defer earlier.Free()
 
 	timer := time.NewTimer(time.Duration(q.seconds) * time.Second)
 	defer timer.Stop()
@@ -155,17 +158,17 @@ func deltaProfile(ctx context.Context, q query) ([]byte, error) {
 	}
 	defer encoders.release()
 	if q.gc {
-		collectGarbage(ctx)
+		garbage.Collect(ctx)
 	}
-	later, err := takeSnapshot()
+	later, err := capi.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer later.free()
-	if err := later.subtract(earlier); err != nil {
+	defer later.Free()
+	if err := later.Subtract(earlier); err != nil {
 		return nil, err
 	}
-	return later.encode(0)
+	return later.Encode(0)
 }
 
 // setHeaders announces a profile.

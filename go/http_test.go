@@ -16,7 +16,7 @@ import (
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
-	"github.com/cgoheap/cgoheap/go/internal/profiletest"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 func init() {
@@ -177,8 +177,8 @@ func TestDeltaHoldsWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Release(fresh)
-	got := decode(t, data).Sum(profiletest.Leaf("plain_other_block"))
-	if want := (profiletest.Values{AllocObjects: 1, AllocSpace: 719, InuseSpace: 719 - 701}); got != want {
+	got := decode(t, data).Sum(profiledata.Leaf("plain_other_block"))
+	if want := (profiledata.Values{AllocObjects: 1, AllocSpace: 719, InuseSpace: 719 - 701}); got != want {
 		t.Errorf("one block freed, one allocated: %+v, want %+v", got, want)
 	}
 }
@@ -200,7 +200,7 @@ func TestSecondsIsADelta(t *testing.T) {
 		}
 	}
 	// Allocated and in use are not copied at the same instant, so they may differ by what was allocated in between.
-	got := decode(t, w.Body.Bytes()).Sum(profiletest.Leaf("plain_other_block"))
+	got := decode(t, w.Body.Bytes()).Sum(profiledata.Leaf("plain_other_block"))
 	since := int64(len(blocks)) - before
 	if got.AllocObjects < 1 || got.AllocObjects > since || got.InuseObjects < 1 || got.InuseObjects > since {
 		t.Errorf("%d blocks before, %d since: %+v", before, len(blocks)-before, got)
@@ -301,7 +301,7 @@ func dropHolders(n int) {
 }
 
 func TestGCRunsFinalizersAndCleanupsFirst(t *testing.T) {
-	leaf := profiletest.Leaf("plain_moved")
+	leaf := profiledata.Leaf("plain_moved")
 	before := profile(t).Sum(leaf)
 	done := make(chan struct{})
 	go func() { defer close(done); dropHolders(500) }() // whose stack is gone then

@@ -16,7 +16,7 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/ctest/callback"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/forced"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
-	"github.com/cgoheap/cgoheap/go/internal/profiletest"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 // hasSymbols says whether this program has debug information for its C code. Plain `go test` strips it.
@@ -52,14 +52,14 @@ func lineOf(t *testing.T, file, text string) int {
 	return at
 }
 
-// frame formats a frame as profiletest does.
+// frame formats a frame as package profiledata does.
 func frame(t *testing.T, function, file, text string) string {
 	t.Helper()
 	return fmt.Sprintf("%s %s:%d", function, filepath.Base(file), lineOf(t, file, text))
 }
 
 // stackOf returns the stack of the only sample that matches, without the last Go frame, runtime.goexit, if it is there.
-func stackOf(t *testing.T, p *profiletest.Profile, match func(*profiletest.Sample) bool) []string {
+func stackOf(t *testing.T, p *profiledata.Profile, match func(*profiledata.Sample) bool) []string {
 	t.Helper()
 	var found [][]string
 	for i := range p.Samples {
@@ -88,12 +88,12 @@ func dump(stacks [][]string) string {
 }
 
 // withSize matches samples whose blocks have this mean size.
-func withSize(size int64) func(*profiletest.Sample) bool {
-	return func(s *profiletest.Sample) bool { return s.Values[0] > 0 && s.Values[1] == size*s.Values[0] }
+func withSize(size int64) func(*profiledata.Sample) bool {
+	return func(s *profiledata.Sample) bool { return s.Values[0] > 0 && s.Values[1] == size*s.Values[0] }
 }
 
-func both(a, b func(*profiletest.Sample) bool) func(*profiletest.Sample) bool {
-	return func(s *profiletest.Sample) bool { return a(s) && b(s) }
+func both(a, b func(*profiledata.Sample) bool) func(*profiledata.Sample) bool {
+	return func(s *profiledata.Sample) bool { return a(s) && b(s) }
 }
 
 const (
@@ -128,7 +128,7 @@ func TestGoldenStack(t *testing.T) {
 		frame(t, pkg+"_test.TestGoldenStack.func1", "stack_test.go", "done <- plain.Chain("+"7919)"))
 
 	p := profile(t)
-	got := stackOf(t, p, both(profiletest.Leaf("plain_inner"), withSize(7919)))
+	got := stackOf(t, p, both(profiledata.Leaf("plain_inner"), withSize(7919)))
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%swant\n%s", dump([][]string{got}), dump([][]string{want}))
 	}
@@ -171,7 +171,7 @@ func TestCallbackStackIsWhole(t *testing.T) {
 	for depth := 1; depth <= 3; depth++ {
 		size := 6000 + depth
 		plain.Release(callback.Through(depth, size))
-		got := stackOf(t, profile(t), both(profiletest.Leaf("callback_block"), withSize(int64(size))))
+		got := stackOf(t, profile(t), both(profiledata.Leaf("callback_block"), withSize(int64(size))))
 
 		var functions []string
 		for _, f := range got {
@@ -221,24 +221,24 @@ func TestPlainIncludeSeesWhatIsWritten(t *testing.T) {
 		{"CBytes", func() plain.Block { return plain.CBytes(make([]byte, 1019)) }},
 	} {
 		var b plain.Block
-		if got := difference(t, profiletest.Has("plain."+test.name), func() { b = test.make() }); got != (profiletest.Values{}) {
+		if got := difference(t, profiledata.Has("plain."+test.name), func() { b = test.make() }); got != (profiledata.Values{}) {
 			t.Errorf("C.%s is seen: %+v. Good news, but the documentation says otherwise", test.name, got)
 		}
 		plain.Free(b)
 	}
 
 	var b plain.Block
-	got := difference(t, profiletest.Has("plain.InPreamble"), func() { b = plain.InPreamble(1021) })
-	if want := (profiletest.Values{AllocObjects: 1, AllocSpace: 1021, InuseObjects: 1, InuseSpace: 1021}); got != want {
+	got := difference(t, profiledata.Has("plain.InPreamble"), func() { b = plain.InPreamble(1021) })
+	if want := (profiledata.Values{AllocObjects: 1, AllocSpace: 1021, InuseObjects: 1, InuseSpace: 1021}); got != want {
 		t.Errorf("malloc in the preamble: %+v, want %+v", got, want)
 	}
 	p := profile(t)
-	stack := stackOf(t, p, both(profiletest.Leaf("plain_in_preamble"), withSize(1021)))
+	stack := stackOf(t, p, both(profiledata.Leaf("plain_in_preamble"), withSize(1021)))
 	if want := frame(t, "plain_in_preamble", plainGo, "{ return malloc(size); }"); stack[0] != want {
 		t.Errorf("leaf %s, want %s", stack[0], want)
 	}
-	got = difference(t, profiletest.Has("plain.InPreamble"), func() { plain.Free(b) })
-	if want := (profiletest.Values{InuseObjects: -1, InuseSpace: -1021}); got != want {
+	got = difference(t, profiledata.Has("plain.InPreamble"), func() { plain.Free(b) })
+	if want := (profiledata.Values{InuseObjects: -1, InuseSpace: -1021}); got != want {
 		t.Errorf("C.free: %+v, want %+v", got, want)
 	}
 }
@@ -256,10 +256,10 @@ func TestForcedIncludeSeesAll(t *testing.T) {
 		{"CBytes", "C.CBytes", "return C.CBytes(", 2017, func() forced.Block { return forced.CBytes(make([]byte, 2017)) }},
 		{"One", "forced_block", "{ return malloc(size); }", 2027, func() forced.Block { return forced.One(2027) }},
 	} {
-		match := both(profiletest.Has("forced."+test.name), withSize(test.size))
+		match := both(profiledata.Has("forced."+test.name), withSize(test.size))
 		var b forced.Block
 		got := difference(t, match, func() { b = test.make() })
-		if want := (profiletest.Values{AllocObjects: 1, AllocSpace: test.size, InuseObjects: 1, InuseSpace: test.size}); got != want {
+		if want := (profiledata.Values{AllocObjects: 1, AllocSpace: test.size, InuseObjects: 1, InuseSpace: test.size}); got != want {
 			t.Errorf("%s: %+v, want %+v", test.name, got, want)
 			continue
 		}
@@ -268,7 +268,7 @@ func TestForcedIncludeSeesAll(t *testing.T) {
 			t.Errorf("%s: stack\n%swant the leaf %s", test.name, dump([][]string{stack}), want)
 		}
 		got = difference(t, match, func() { forced.Free(b) })
-		if want := (profiletest.Values{InuseObjects: -1, InuseSpace: -test.size}); got != want {
+		if want := (profiledata.Values{InuseObjects: -1, InuseSpace: -test.size}); got != want {
 			t.Errorf("%s, freed: %+v, want %+v", test.name, got, want)
 		}
 	}
@@ -277,7 +277,7 @@ func TestForcedIncludeSeesAll(t *testing.T) {
 // TestStackMovedBetweenMallocAndFree: the goroutine's stack is another one when the block is freed.
 func TestStackMovedBetweenMallocAndFree(t *testing.T) {
 	const workers = 50
-	match := both(profiletest.Has("allocateDeep"), withSize(3001))
+	match := both(profiledata.Has("allocateDeep"), withSize(3001))
 	got := difference(t, match, func() {
 		done := make(chan struct{})
 		for range workers {
@@ -292,11 +292,11 @@ func TestStackMovedBetweenMallocAndFree(t *testing.T) {
 			<-done
 		}
 	})
-	if want := (profiletest.Values{AllocObjects: workers, AllocSpace: workers * 3001}); got != want {
+	if want := (profiledata.Values{AllocObjects: workers, AllocSpace: workers * 3001}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for _, s := range profile(t).Samples {
-		if match(&s) && !profiletest.Has("TestStackMovedBetweenMallocAndFree.func1.1")(&s) {
+		if match(&s) && !profiledata.Has("TestStackMovedBetweenMallocAndFree.func1.1")(&s) {
 			t.Errorf("a stack doesn't reach the goroutine's function: %v", s.Stack)
 		}
 	}

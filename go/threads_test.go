@@ -17,7 +17,7 @@ import (
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/callback"
 	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
-	"github.com/cgoheap/cgoheap/go/internal/profiletest"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 // onThread runs f on a thread of its own, which ends with f: that is what a goroutine does that ends locked.
@@ -45,13 +45,13 @@ func TestRateChangeReachesParkedThreads(t *testing.T) {
 		})
 	}
 	ready.Wait()
-	leaf := profiletest.Leaf("plain_other_block")
+	leaf := profiledata.Leaf("plain_other_block")
 	got := difference(t, leaf, func() {
 		cgoheap.SetRate(1)
 		close(start)
 		done.Wait()
 	})
-	if want := (profiletest.Values{AllocObjects: threads, AllocSpace: threads, InuseObjects: threads, InuseSpace: threads}); got != want {
+	if want := (profiledata.Values{AllocObjects: threads, AllocSpace: threads, InuseObjects: threads, InuseSpace: threads}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for range threads {
@@ -60,19 +60,19 @@ func TestRateChangeReachesParkedThreads(t *testing.T) {
 }
 
 func TestThreadThatAllocatesOnceIsSeen(t *testing.T) {
-	got := difference(t, profiletest.Leaf("plain_once"), func() {
+	got := difference(t, profiledata.Leaf("plain_once"), func() {
 		plain.Release(plain.FromOwnThread(1231))
 		plain.Release(plain.FromOwnThread(1237))
 	})
-	if want := (profiletest.Values{AllocObjects: 2, AllocSpace: 1231 + 1237}); got != want {
+	if want := (profiledata.Values{AllocObjects: 2, AllocSpace: 1231 + 1237}); got != want {
 		t.Errorf("threads made by C: %+v, want %+v", got, want)
 	}
-	got = difference(t, profiletest.Leaf("plain_block"), func() {
+	got = difference(t, profiledata.Leaf("plain_block"), func() {
 		made := make(chan plain.Block)
 		go onThread(func() { made <- plain.One(1249) })
 		plain.Release(<-made)
 	})
-	if want := (profiletest.Values{AllocObjects: 1, AllocSpace: 1249}); got != want {
+	if want := (profiledata.Values{AllocObjects: 1, AllocSpace: 1249}); got != want {
 		t.Errorf("a thread made by Go: %+v, want %+v", got, want)
 	}
 }
@@ -92,7 +92,7 @@ func TestAllAtOnce(t *testing.T) {
 	}
 	defer trace.Stop()
 
-	leaf := profiletest.Leaf("plain_other_block")
+	leaf := profiledata.Leaf("plain_other_block")
 	before := profile(t).Sum(leaf)
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
@@ -142,8 +142,8 @@ func TestAllAtOnce(t *testing.T) {
 	workers.Wait()
 
 	// The goroutines that free come to an end.
-	want := profiletest.Values{AllocObjects: blocks.Load(), AllocSpace: bytesTotal.Load()}
-	var got profiletest.Values
+	want := profiledata.Values{AllocObjects: blocks.Load(), AllocSpace: bytesTotal.Load()}
+	var got profiledata.Values
 	for range 100 {
 		if got = profile(t).Sum(leaf).Sub(before); got.InuseObjects == 0 {
 			break
@@ -163,7 +163,7 @@ func TestAllAtOnce(t *testing.T) {
 // TestRateChangesWhileThreadsAllocate: off and on again. What was sampled is forgotten when it is freed, at any rate.
 func TestRateChangesWhileThreadsAllocate(t *testing.T) {
 	defer cgoheap.SetRate(1)
-	leaf := profiletest.Leaf("plain_churn")
+	leaf := profiledata.Leaf("plain_churn")
 	before := profile(t).Sum(leaf)
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers sync.WaitGroup

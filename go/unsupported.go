@@ -11,14 +11,3 @@ func setRate(int64) {}
 func rate() int { return 0 }
 
 func readStats(*Stats) {}
-
-// snapshot is never made here: the callers look at supported first.
-type snapshot struct{}
-
-func takeSnapshot() (*snapshot, error) { return nil, ErrUnsupported }
-
-func (*snapshot) free() {}
-
-func (*snapshot) subtract(*snapshot) error { return ErrUnsupported }
-
-func (*snapshot) encode(int) ([]byte, error) { return nil, ErrUnsupported }

@@ -1,6 +1,6 @@
 //go:build linux && amd64 && cgo
 
-package cgoheap
+package capi
 
 import (
 	"encoding/binary"

@@ -1,4 +1,5 @@
-package cgoheap
+// Package garbage runs the Go garbage collector and waits until it is done, finalizers and cleanups included.
+package garbage
 
 import (
 	"context"
@@ -11,10 +12,10 @@ import (
 // finalizersTimeout bounds the wait for finalizers and cleanups: one that hangs must not take the profile away.
 const finalizersTimeout = 5 * time.Second
 
-// collectGarbage runs the garbage collector twice and after each run waits until the finalizers and cleanups that it found
+// Collect runs the garbage collector twice and after each run waits until the finalizers and cleanups that it found
 // due have run, so that C memory which they free is free. Twice, because a finalizer keeps its object, and what hangs
 // on it, to the next collection. It returns early when ctx ends.
-func collectGarbage(ctx context.Context) {
+func Collect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, finalizersTimeout)
 	defer cancel()
 	queues := newQueueCounts()
