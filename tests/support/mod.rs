@@ -1,0 +1,158 @@
+//! Builds and runs the C and C++ programs of `tests/programs/`: each touches the state of a whole process, so each is
+//! one. They check themselves, and say on stderr what they found wrong.
+//!
+//! Every program runs twice: over the debug library, whose assertions are on, and over the archive that users link.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// A library to link with, and what it needs besides.
+struct Library {
+    name: &'static str,
+    file: PathBuf,
+    needs: &'static [&'static str],
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("target/tmp has a parent")
+}
+
+fn libraries() -> &'static [Library; 2] {
+    static LIBRARIES: OnceLock<[Library; 2]> = OnceLock::new();
+    LIBRARIES.get_or_init(|| {
+        succeed(
+            Command::new(env!("CARGO"))
+                .current_dir(root())
+                .env("CARGO_TARGET_DIR", target())
+                .args(["build", "--locked", "--quiet", "--lib"]),
+        );
+        // One at a time: several test programs may come here at once, and each replaces the archive.
+        succeed(
+            Command::new("flock")
+                .current_dir(root())
+                .env("CARGO_TARGET_DIR", target())
+                .arg(target().join("build-archive.lock"))
+                .arg("scripts/build-archive.sh"),
+        );
+        [
+            Library {
+                name: "debug",
+                file: target().join("debug/libcgoheap.a"),
+                needs: &["-lgcc_s", "-lm"],
+            },
+            Library {
+                name: "archive",
+                file: root().join("go/internal/lib/linux_amd64/libcgoheap.a"),
+                needs: &[],
+            },
+        ]
+    })
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Runs `command`, which has to succeed, and returns its output.
+fn succeed(command: &mut Command) -> Output {
+    let out = output(command);
+    assert!(
+        out.status.success(),
+        "{command:?}: {}\n{}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+    out
+}
+
+/// A path that no other test uses.
+#[allow(dead_code, reason = "used by some of the test programs")]
+pub fn scratch(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Relaxed);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
+    std::fs::create_dir_all(&folder).expect("target folder");
+    folder.join(format!("{}-{number}-{name}", std::process::id()))
+}
+
+fn compiler(source: &str) -> Command {
+    let mut command = Command::new(if source.ends_with(".cpp") { "g++" } else { "gcc" });
+    command
+        .args(["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g"])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-I")
+        .arg(root().join("tests/programs"));
+    command
+}
+
+fn source(name: &str) -> PathBuf {
+    root().join("tests/programs").join(name)
+}
+
+/// A shared library of `name`, which finds cgoheap in the program that opens it.
+#[allow(dead_code, reason = "not every test program opens libraries")]
+pub fn shared_library(name: &str, options: &[&str]) -> PathBuf {
+    let file = scratch("plugin.so");
+    succeed(
+        compiler(name)
+            .args(["-O2", "-shared", "-fPIC"])
+            .args(options)
+            .arg(source(name))
+            .arg("-o")
+            .arg(&file),
+    );
+    file
+}
+
+/// Builds `tests/programs/<name>` with `options` and hands each build to `with` as a command under a watchdog. A
+/// program that hangs is killed, and fails.
+pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Command)) {
+    for library in libraries() {
+        let binary = scratch(&format!("{}-{}", library.name, name.replace('.', "-")));
+        let helpers = binary.with_extension("o");
+        succeed(
+            compiler("check.c")
+                .args(["-O1", "-c"])
+                .arg(source("check.c"))
+                .arg("-o")
+                .arg(&helpers),
+        );
+        succeed(
+            compiler(name)
+                .args(options)
+                .args(["-pthread", "-rdynamic"])
+                .arg(source(name))
+                .args(["-x", "none"])
+                .arg(&helpers)
+                .arg(&library.file)
+                .args(library.needs)
+                .args(["-ldl", "-o"])
+                .arg(&binary),
+        );
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", "120"])
+            .arg(&binary)
+            .env_remove("CGOHEAP");
+        with(&mut command);
+        let _ = std::fs::remove_file(&helpers);
+        let _ = std::fs::remove_file(&binary);
+    }
+}
+
+/// Builds `tests/programs/<name>` with `options`; each build has to exit with 0.
+pub fn run(name: &str, options: &[&str]) {
+    each_build(name, options, |command| {
+        succeed(command);
+    });
+}
