@@ -161,9 +161,8 @@ impl Weight {
         if interval <= 1 || size == 0 {
             return Weight { objects: 1.0 };
         }
-        let charge = size as f64 + 1.0;
         Weight {
-            objects: 1.0 / -libm::expm1(-charge / interval as f64),
+            objects: 1.0 / -libm::expm1(-(size as f64) / interval as f64),
         }
     }
 
