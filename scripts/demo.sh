@@ -50,8 +50,7 @@ step "Go's own heap profile: none of it"
 run go tool pprof -top -nodecount=3 "$server_url/debug/pprof/heap"
 
 step "cgoheap: the C line that allocated, and the Go call that led there (estimates, from one sample per 512 KiB)"
-# The server has given all names that there are; pprof would fail on asking net/http/pprof for more (it wants to POST).
-run go tool pprof -top -lines -symbolize=none -hide "$hide" "$server_url/debug/pprof/cgoheap"
+run go tool pprof -top -lines -hide "$hide" "$server_url/debug/pprof/cgoheap"
 get /debug/pprof/cgoheap >"$out/cgoheap.pb.gz"
 
 step "The whole stacks, those with memory in use; the third is a thread of C's own"
@@ -73,7 +72,7 @@ further "go tool pprof -http=: $out/cgoheap.pb.gz" "in the browser; View, Flame 
 further "go tool pprof -top -sample_index=alloc_space $out/cgoheap.pb.gz" "all that was ever allocated"
 if [[ ${1:-} == serve ]]; then
     further "$server_url/debug/pprof/" "Go's page, with cgoheap on it"
-    further "go tool pprof -symbolize=none '$server_url/debug/pprof/cgoheap?seconds=30'" "what grows in 30 seconds"
+    further "go tool pprof '$server_url/debug/pprof/cgoheap?seconds=30'" "what grows in 30 seconds"
     printf '\nThe server is up at %s; Ctrl-C stops it.\n' "$server_url"
     wait "$server_pid"
 else

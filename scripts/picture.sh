@@ -42,7 +42,7 @@ fi
 
 # The program itself and not `go tool`, which would leave it running when it is stopped.
 pprof=$(go tool -n pprof)
-PPROF_TMPDIR=$PWD/$out "$pprof" -no_browser -symbolize=none -http=127.0.0.1: "$server_url/debug/pprof/cgoheap" 2>"$out/viewer.log" &
+PPROF_TMPDIR=$PWD/$out "$pprof" -no_browser -http=127.0.0.1: "$server_url/debug/pprof/cgoheap" 2>"$out/viewer.log" &
 viewer_pid=$!
 viewer_url=
 for _ in {1..100}; do

@@ -1,10 +1,12 @@
 //! Which object an address belongs to, and the `Mapping` entries of a profile.
 //!
-//! A file with named and with bare locations gets two entries. pprof looks at an entry's `has_*` flags and names either
-//! all of its locations from the file or none; with one entry for both kinds, either our names (and what the seam has
-//! cut) would be overwritten, or the bare addresses could never be named offline.
+//! One entry an object, marked as named even where addresses in it stay bare. Two entries, the second unmarked for the
+//! bare ones, as Go's runtime has them, were tried and fail users twice: a pprof that fetched the profile asks the server
+//! for the missing names, by a POST that net/http/pprof refuses since Go 1.22, and gives up on the whole profile; and it
+//! takes a binary given on its command line for the first entry only. With one marked entry the fetch works, and
+//! `go tool pprof -symbolize=force UNSTRIPPED-BINARY PROFILE` names every address of a stripped program.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::intern::Strings;
 use super::{Place, proto};
@@ -51,18 +53,16 @@ pub(super) fn main_module(modules: &[Module], places: &[Place]) -> Option<usize>
 /// The `Mapping` entries of one profile.
 pub(super) struct Mappings {
     entries: Vec<proto::Mapping>,
-    /// By module index and whether the location is named.
-    ids: HashMap<(usize, bool), u64>,
+    /// By module index.
+    ids: HashMap<usize, u64>,
 }
 
 impl Mappings {
     pub(super) fn new(modules: &[Module], places: &[Place], strings: &mut Strings) -> Mappings {
-        let mut used: HashMap<(usize, bool), ()> = HashMap::new();
-        for place in places {
-            if let Some(module) = place.frame.and_then(|frame| index_of(frame, modules)) {
-                used.insert((module, !place.lines.is_empty()), ());
-            }
-        }
+        let used: HashSet<usize> = places
+            .iter()
+            .filter_map(|place| index_of(place.frame?, modules))
+            .collect();
         let main = main_module(modules, places);
         let order = main
             .into_iter()
@@ -72,19 +72,16 @@ impl Mappings {
             ids: HashMap::new(),
         };
         for at in order {
-            for named in [true, false] {
-                // The program itself is listed even when nothing lies in it: pprof shows its name, and would take
-                // another object for it.
-                let lonely_main = Some(at) == main && !named && !mappings.ids.contains_key(&(at, true));
-                if used.contains_key(&(at, named)) || lonely_main {
-                    mappings.push(at, &modules[at], named, strings);
-                }
+            // The program itself is listed even when nothing lies in it: pprof shows its name, and would take another
+            // object for it.
+            if used.contains(&at) || Some(at) == main {
+                mappings.push(at, &modules[at], strings);
             }
         }
         mappings
     }
 
-    fn push(&mut self, at: usize, module: &Module, named: bool, strings: &mut Strings) {
+    fn push(&mut self, at: usize, module: &Module, strings: &mut Strings) {
         let id = self.entries.len() as u64 + 1;
         let build_id: String = module.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
         self.entries.push(proto::Mapping {
@@ -94,14 +91,12 @@ impl Mappings {
             file_offset: module.file_offset,
             filename: strings.number(&module.path),
             build_id: strings.number(&build_id),
-            // All or none: whatever file and line we don't know, the file on disk doesn't know either, and one flag
-            // less would invite pprof to replace our names by its own.
-            has_functions: named,
-            has_filenames: named,
-            has_line_numbers: named,
-            has_inline_frames: named,
+            has_functions: true,
+            has_filenames: true,
+            has_line_numbers: true,
+            has_inline_frames: true,
         });
-        self.ids.insert((at, named), id);
+        self.ids.insert(at, id);
     }
 
     /// Id of the entry for `place`, 0 when it lies in no known object.
@@ -109,7 +104,7 @@ impl Mappings {
         place
             .frame
             .and_then(|frame| index_of(frame, modules))
-            .and_then(|at| self.ids.get(&(at, !place.lines.is_empty())).copied())
+            .and_then(|at| self.ids.get(&at).copied())
             .unwrap_or(0)
     }
 
