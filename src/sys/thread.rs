@@ -79,7 +79,16 @@ pub fn state() -> *mut ThreadState {
     address.cast()
 }
 
-/// Address of the thread control block: lies at the top of the stack that pthread_create made. Context: hook.
+/// Whether the calling thread is the process's first: the one whose stack the kernel made. (After a fork in another thread
+/// the child's only thread counts as first, though its stack is that of pthread_create: nothing is known of it then.)
+/// Two system calls. Context: hook.
+pub fn is_first() -> bool {
+    // SAFETY: both always succeed.
+    unsafe { libc::gettid() == libc::getpid() }
+}
+
+/// Address of the thread control block: lies at the top of the stack that pthread_create made (and, in
+/// the first thread, in no stack at all). Context: hook.
 pub fn control_block() -> u64 {
     let address: u64;
     // SAFETY: on linux/amd64 the first word of the thread control block is its own address.

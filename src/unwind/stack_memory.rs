@@ -7,7 +7,8 @@
 //!
 //! On a thread's own stack the answer is remembered in the thread's state: that stack stays as long as the thread, and
 //! its top is where the thread control block lies (pthread_create puts it there) or, for the first thread, where
-//! `__libc_stack_end` points. On any other stack each page is asked for in every walk.
+//! `__libc_stack_end` points. (Not near the first thread's control block: that lies among mappings, where a coroutine's
+//! stack may be the next one below, and be gone a moment later.) On any other stack each page is asked for in every walk.
 
 use crate::sys::errno::ErrnoGuard;
 use crate::sys::pages::PAGE;
@@ -29,10 +30,11 @@ pub struct StackMemory {
 const PAGE_MASK: u64 = PAGE as u64 - 1;
 
 impl StackMemory {
-    /// The stack that `stack_pointer` points into; the calling thread runs on it, so its page is there.
+    /// The stack that `stack_pointer` points into; the calling thread runs on it, so the page right below is there. (An
+    /// empty stack's pointer is its mapping's end: nothing is known of the page that begins there.)
     pub fn new(stack_pointer: u64, thread: &ThreadState) -> StackMemory {
         let own = (thread.stack_low..thread.stack_high).contains(&stack_pointer);
-        let end_of_page = (stack_pointer | PAGE_MASK).saturating_add(1);
+        let end_of_page = (stack_pointer.saturating_sub(1) | PAGE_MASK).saturating_add(1);
         StackMemory {
             low: stack_pointer,
             high: if own { thread.stack_high } else { end_of_page },
@@ -77,25 +79,26 @@ impl StackMemory {
         if thread.stack_low <= self.low && self.low < thread.stack_high {
             return;
         }
-        // SAFETY: written before main, only read here.
-        let first_end = unsafe { __libc_stack_end };
-        for top in [thread::control_block(), first_end] {
-            if self.low >= top || top.saturating_sub(self.high) > NEAR {
-                continue;
-            }
-            while self.high < top && page_is_readable(self.high) {
-                self.high += PAGE as u64;
-            }
-            if self.high >= top {
-                let low = self.low & !PAGE_MASK;
-                thread.stack_low = if thread.stack_high == 0 {
-                    low
-                } else {
-                    thread.stack_low.min(low)
-                };
-                thread.stack_high = thread.stack_high.max(self.high);
-                return;
-            }
+        let top = if thread::is_first() {
+            // SAFETY: written before main, only read here.
+            unsafe { __libc_stack_end }
+        } else {
+            thread::control_block()
+        };
+        if self.low >= top || top.saturating_sub(self.high) > NEAR {
+            return;
+        }
+        while self.high < top && page_is_readable(self.high) {
+            self.high += PAGE as u64;
+        }
+        if self.high >= top {
+            let low = self.low & !PAGE_MASK;
+            thread.stack_low = if thread.stack_high == 0 {
+                low
+            } else {
+                thread.stack_low.min(low)
+            };
+            thread.stack_high = thread.stack_high.max(self.high);
         }
     }
 }
