@@ -1,42 +1,67 @@
 //go:build linux && amd64 && cgo && !asan && !msan && !cgoheap_wrap
 
 /*
- * malloc and its relatives for the whole process, over glibc's own.
+ * malloc and its relatives for the whole process, over the program's own allocator.
  *
  * The definitions are weak: a program that links another allocator statically (or a static libc) gets that one, instead
- * of a link error. Then we must keep out of the way entirely, also as the allocator beneath the header's hooks: memory of
- * glibc's malloc must not be handed to another allocator's free. So before any other constructor of the program runs the
- * addresses of the family are compared with our own, and the table of real functions is chosen:
+ * of a link error. Whose malloc the program got, and what lies beneath ours, is decided once, at the very first call of any
+ * of our functions (the dynamic loader makes it, or a constructor), before there is a block that the wrong side could free:
  *
- *     all ours     glibc's own functions, beneath malloc. From the very first allocation, the dynamic loader's, on.
- *     none ours    the program's malloc, whatever it is.
- *     some ours    the same, and sampling is off: one side's blocks would be freed on the other.
+ *     malloc is ours              beneath it is what the program would have without us: glibc's own functions, or those of
+ *                                 an allocator that is a shared library (linked, or LD_PRELOAD)
+ *     malloc is another's         we keep out: what is ours all the same (a static libc's calloc is weak too, and then
+ *                                 the linker takes the first) leads to where it would lead without us, past the hooks
+ *     malloc is ours, free not    (or the like) the program is somebody's experiment; sampling is off, since one side's
+ *                                 blocks would be freed on the other
+ *
+ * In a shared library (-buildmode=c-shared) references to malloc are bound inside it, whatever the host program has. So
+ * there, what the whole process calls malloc is looked up by name before the library's own code runs.
+ *
+ * Keeping out includes the header's hooks: beneath them is then the program's malloc.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
+#include <link.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 
 #include "cgoheap.h"
 #include "cgoheap_real.h"
 #include "entries.h"
 
-#define INTERPOSE(name) ENTRY("weak", "", name)
+/* All functions that we define. */
+#define EACH(what)                                                                                                     \
+    what(malloc) what(free) what(calloc) what(realloc) what(reallocarray) what(posix_memalign) what(aligned_alloc)     \
+        what(memalign) what(valloc) what(pvalloc)
 
-INTERPOSE(malloc);
-INTERPOSE(free);
-INTERPOSE(calloc);
-INTERPOSE(realloc);
-INTERPOSE(reallocarray);
-INTERPOSE(posix_memalign);
-INTERPOSE(aligned_alloc);
-INTERPOSE(memalign);
-INTERPOSE(valloc);
-INTERPOSE(pvalloc);
+/* An entry jumps to target_NAME. At first that is first_NAME, which decides, and makes the call anew: with the registers
+   and the stack as they came. */
+#define DEFINE(name)                                                                                                   \
+    extern char own_##name[], first_##name[], cgoheap_hook_##name[] __asm__("cgoheap_" #name);                         \
+    __attribute__((used)) static void *target_##name = first_##name;                                                   \
+    ENTRY("weak", "", name, "jmp *target_" #name "(%rip)");                                                            \
+    __asm__(".pushsection .text\n"                                                                                     \
+            ".type first_" #name ", @function\n"                                                                       \
+            "first_" #name ":\n"                                                                                       \
+            ".cfi_startproc\n"                                                                                         \
+            "push %rdi\n.cfi_adjust_cfa_offset 8\n"                                                                    \
+            "push %rsi\n.cfi_adjust_cfa_offset 8\n"                                                                    \
+            "push %rdx\n.cfi_adjust_cfa_offset 8\n" /* as many as keep the stack aligned */                            \
+            "call cgoheap_interpose_decide\n"                                                                          \
+            "pop %rdx\n.cfi_adjust_cfa_offset -8\n"                                                                    \
+            "pop %rsi\n.cfi_adjust_cfa_offset -8\n"                                                                    \
+            "pop %rdi\n.cfi_adjust_cfa_offset -8\n"                                                                    \
+            "jmp *target_" #name "(%rip)\n"                                                                            \
+            ".cfi_endproc\n"                                                                                           \
+            ".size first_" #name ", . - first_" #name "\n"                                                             \
+            ".popsection\n");
+EACH(DEFINE)
 
 /* glibc's own, exported under these names since 2.0. There is no such form of the others: they are made of these. */
 void *__libc_malloc(size_t size);
@@ -47,7 +72,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void *__libc_valloc(size_t size);
 void *__libc_pvalloc(size_t size);
 
-static void *beneath_reallocarray(void *block, size_t count, size_t size) {
+static void *glibc_reallocarray(void *block, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
@@ -59,7 +84,7 @@ static void *beneath_reallocarray(void *block, size_t count, size_t size) {
 static int power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 /* As glibc: an alignment that is no power of two times the size of a pointer is refused, errno stays as it was. */
-static int beneath_posix_memalign(void **out, size_t alignment, size_t size) {
+static int glibc_posix_memalign(void **out, size_t alignment, size_t size) {
     if (alignment % sizeof(void *) != 0 || !power_of_two(alignment / sizeof(void *)))
         return EINVAL;
     int saved = errno;
@@ -72,7 +97,7 @@ static int beneath_posix_memalign(void **out, size_t alignment, size_t size) {
 }
 
 /* glibc takes any alignment, as memalign does, until 2.37; since 2.38 it wants a power of two, as C17 does. */
-static void *beneath_aligned_alloc(size_t alignment, size_t size) {
+static void *glibc_aligned_alloc(size_t alignment, size_t size) {
     unsigned int major = 2, minor = 0;
     if (!power_of_two(alignment) && sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor) == 2 &&
         (major > 2 || minor >= 38)) {
@@ -82,56 +107,117 @@ static void *beneath_aligned_alloc(size_t alignment, size_t size) {
     return __libc_memalign(alignment, size);
 }
 
-/* Takes the place of the archive's weak table. */
-struct cgoheap_real_functions cgoheap_real = {
-    __libc_malloc,         __libc_free,           __libc_calloc,   __libc_realloc, beneath_reallocarray,
-    beneath_posix_memalign, beneath_aligned_alloc, __libc_memalign, __libc_valloc,  __libc_pvalloc,
-    malloc_usable_size,
-};
+#define GLIBC                                                                                                          \
+    {                                                                                                                  \
+        __libc_malloc, __libc_free, __libc_calloc, __libc_realloc, glibc_reallocarray, glibc_posix_memalign,           \
+            glibc_aligned_alloc, __libc_memalign, __libc_valloc, __libc_pvalloc, malloc_usable_size                    \
+    }
 
-/* When malloc is not ours, reallocarray may all the same be: it must then use the program's realloc. */
-static void *program_reallocarray(void *block, size_t count, size_t size) {
+/* Takes the place of the archive's weak table. */
+struct cgoheap_real_functions cgoheap_real = GLIBC;
+
+static const struct cgoheap_real_functions glibc = GLIBC;
+
+/* For allocators that lack it. */
+static void *real_reallocarray(void *block, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    return realloc(block, bytes);
+    return cgoheap_real.realloc(block, bytes);
+}
+static void *real_pvalloc(size_t size) {
+    size_t mask = (size_t)getauxval(AT_PAGESZ) - 1;
+    if (size > SIZE_MAX - mask) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return cgoheap_real.memalign(mask + 1, (size + mask) & ~mask);
 }
 
-static int count_ours(int *of) {
-    /* Compared as numbers through volatile, since the compiler believes that two functions are never the same. */
-#define OURS(name) ({                                                                                                  \
-    extern char own_##name[];                                                                                          \
-    *of += 1;                                                                                                          \
-    volatile uintptr_t program = (uintptr_t)&name, own = (uintptr_t)own_##name;                                        \
-    program == own;                                                                                                    \
-})
-    return OURS(malloc) + OURS(free) + OURS(calloc) + OURS(realloc) + OURS(posix_memalign) + OURS(aligned_alloc) +
-           OURS(memalign);
+/* Compared as numbers through volatile, since the compiler believes that two functions are never the same. */
+static int same(volatile uintptr_t a, volatile uintptr_t b) { return a == b; }
+#define OURS(name) same((uintptr_t)&name, (uintptr_t)own_##name)
+
+/* The object that we are in is the executable if the kernel was given its program headers. */
+static int in_executable(void) {
+    extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+    return (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == getauxval(AT_PHDR);
+}
+
+static void to_the_hooks(void) {
+#define TO_HOOK(name) target_##name = cgoheap_hook_##name;
+    EACH(TO_HOOK)
+}
+
+static void past_the_hooks(const struct cgoheap_real_functions *functions) {
+#define TO_FUNCTION(name) target_##name = (void *)functions->name;
+    EACH(TO_FUNCTION)
+}
+
+/* The functions that `scope` finds. False, and nothing is changed, unless all are there. */
+static int look_up(void *scope, struct cgoheap_real_functions *found) {
+#define LOOK_UP(name) *(void **)&found->name = dlsym(scope, #name);
+    EACH(LOOK_UP)
+    *(void **)&found->malloc_usable_size = dlsym(scope, "malloc_usable_size");
+    /* These two are seldom there in other allocators; then it is glibc's that are found. */
+    found->reallocarray = real_reallocarray;
+    found->pvalloc = real_pvalloc;
+    return found->malloc && found->free && found->calloc && found->realloc && found->posix_memalign &&
+           found->aligned_alloc && found->memalign && found->valloc && found->malloc_usable_size;
 }
 
 static int state = CGOHEAP_INTERPOSE_WHOLE;
 
-static void choose(void) {
-    int of = 0, ours = count_ours(&of);
-    if (ours == of)
+/* See the top of this file. Runs once, before the process has a second thread, or in a library's first constructor. */
+__attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) {
+    static int decided;
+    if (decided)
         return;
-    if (ours != 0) { /* those that are ours stay what they were: the hooks, over glibc's own */
+    decided = 1;
+    int ours = OURS(malloc) + OURS(free) + OURS(realloc);
+    if (ours == 0) {
+        state = CGOHEAP_INTERPOSE_ASIDE;
+        past_the_hooks(&glibc);
+        struct cgoheap_real_functions program = {
+            malloc,         free,          calloc,   realloc,       real_reallocarray,
+            posix_memalign, aligned_alloc, memalign, __libc_valloc, __libc_pvalloc,
+            malloc_usable_size,
+        };
+        cgoheap_real = program;
+        return;
+    }
+    to_the_hooks(); /* before dlsym, should it ever allocate */
+    if (ours != 3) {
         state = CGOHEAP_INTERPOSE_PARTLY;
         return;
     }
-    state = CGOHEAP_INTERPOSE_ASIDE;
-    struct cgoheap_real_functions program = {
-        malloc,         free,          calloc,   realloc,       program_reallocarray,
-        posix_memalign, aligned_alloc, memalign, __libc_valloc, __libc_pvalloc,
-        malloc_usable_size,
-    };
-    cgoheap_real = program;
+    if (!in_executable())
+        return; /* to be continued in the constructor */
+    void *next = dlsym(RTLD_NEXT, "malloc"), *libc = dlsym(RTLD_NEXT, "__libc_malloc");
+    struct cgoheap_real_functions beneath;
+    if (next != NULL && next != libc && look_up(RTLD_NEXT, &beneath))
+        cgoheap_real = beneath;
 }
 
-/* Before all other constructors of the executable (101 is the first that programs may use). */
-__attribute__((constructor(101))) static void choose_first(void) { choose(); }
+/* In a shared library: what does the process call malloc? */
+static void decide_in_library(void) {
+    void *process = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
+    struct cgoheap_real_functions global;
+    if (process == NULL || !look_up(process, &global) || same((uintptr_t)global.malloc, (uintptr_t)own_malloc))
+        return;
+    state = CGOHEAP_INTERPOSE_ASIDE;
+    cgoheap_real = global;
+    past_the_hooks(&cgoheap_real);
+}
+
+/* Before all other constructors of this object (101 is the first that programs may use). */
+__attribute__((constructor(101))) static void decide_first(void) {
+    cgoheap_interpose_decide();
+    if (state == CGOHEAP_INTERPOSE_WHOLE && !in_executable())
+        decide_in_library();
+}
 
 /* With the other constructors: report, once libc is up. Do shared libraries see our malloc too? They do if a look-up from
    the start of the global scope finds it, as theirs begin there. */

@@ -12,21 +12,6 @@
 #include "cgoheap_real.h"
 #include "entries.h"
 
-#define WRAP(name) ENTRY("globl", "__wrap_", name)
-
-WRAP(malloc);
-WRAP(free);
-WRAP(calloc);
-WRAP(realloc);
-WRAP(reallocarray);
-WRAP(posix_memalign);
-WRAP(aligned_alloc);
-WRAP(memalign);
-WRAP(valloc);
-WRAP(pvalloc);
-WRAP(strdup); /* libc's strdup would call malloc where --wrap doesn't reach */
-WRAP(strndup);
-
 void *__real_malloc(size_t);
 void __real_free(void *);
 void *__real_calloc(size_t, size_t);
@@ -37,11 +22,32 @@ void *__real_aligned_alloc(size_t, size_t);
 void *__real_memalign(size_t, size_t);
 void *__real_valloc(size_t);
 void *__real_pvalloc(size_t);
+char *__real_strdup(const char *);
+char *__real_strndup(const char *, size_t);
+
+/* Each entry leads to the real function until the program's constructors run. In a fully static program libc itself is
+   wrapped too, and calls malloc while it sets up what unwinding needs (_dl_find_object). */
+#define WRAP(name)                                                                                                     \
+    extern char cgoheap_hook_##name[] __asm__("cgoheap_" #name);                                                       \
+    __attribute__((used)) static void *target_##name = (void *)__real_##name;                                          \
+    ENTRY("globl", "__wrap_", name, "jmp *target_" #name "(%rip)");
+
+/* libc's strdup and strndup would call malloc where --wrap doesn't reach. */
+#define EACH(what)                                                                                                     \
+    what(malloc) what(free) what(calloc) what(realloc) what(reallocarray) what(posix_memalign) what(aligned_alloc)     \
+        what(memalign) what(valloc) what(pvalloc) what(strdup) what(strndup)
+EACH(WRAP)
 
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
 struct cgoheap_real_functions cgoheap_real = {
     __real_malloc,        __real_free,     __real_calloc, __real_realloc, __real_reallocarray, __real_posix_memalign,
     __real_aligned_alloc, __real_memalign, __real_valloc, __real_pvalloc, malloc_usable_size,
 };
+
+/* 101 is the first that programs may use. */
+__attribute__((constructor(101))) static void start(void) {
+#define TO_HOOK(name) target_##name = cgoheap_hook_##name;
+    EACH(TO_HOOK)
+}
 
 __attribute__((constructor)) static void report(void) { cgoheap_interpose_report(CGOHEAP_INTERPOSE_WRAP); }
