@@ -4,9 +4,10 @@
 //! every stack anew. So there is no list of objects to keep fresh: a library that was opened a moment ago is found, and
 //! one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
 //!
-//! The registry gives each object a number that is never used again. Two objects are the same when the loader's entry,
-//! the addresses and the beginning of the unwind table agree; a plugin that is rebuilt and loaded to the same place
-//! differs there.
+//! The registry gives each object a number that is never used again. Two objects are the same when the
+//! addresses, the beginning of the unwind table, the path and the build id agree. Plugins made from one template are alike
+//! in all but the last two, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
+//! from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
@@ -20,10 +21,12 @@ use crate::frame::ModuleId;
 use crate::hash::mix;
 use crate::snapshot::Module;
 use crate::stats::{COUNTERS, Counters};
+use crate::sys::pages::PAGE;
 
 /// Objects that the registry holds at most; what is loaded beyond has no mapping in the profile.
 pub const MAX_MODULES: usize = 4096;
 const BUCKETS: usize = 1024;
+const LONGEST_PATH: usize = 4096;
 
 /// `struct dl_find_object` of <dlfcn.h>, glibc 2.35, linux/amd64.
 #[repr(C)]
@@ -69,6 +72,8 @@ pub struct Entry {
     pub unwind_limit: u64,
     path: &'static [u8],
     build_id: &'static [u8],
+    /// Where the build id lies in the object's memory; 0 when it has none in its first page.
+    build_id_at: u64,
 }
 
 /// Chains of entries by identity; entries are only ever added. Atomic, because hooks look while others add.
@@ -100,7 +105,7 @@ fn ask_loader(address: u64) -> Option<Loaded> {
     }
     let header = found.eh_frame as u64;
     let mut identity = mix(mix(0, found.map_start as u64), found.map_end as u64);
-    identity = mix(mix(identity, found.link_map as u64), header);
+    identity = mix(identity, header);
     if header != 0 {
         for word in 0..4 {
             // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every real object at least three table entries;
@@ -119,6 +124,34 @@ fn ask_loader(address: u64) -> Option<Loaded> {
     })
 }
 
+impl Loaded {
+    /// Its file as the loader knows it; empty for the program itself.
+    fn path(&self) -> &[u8] {
+        // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file. Its name
+        // is null or a zero-terminated string that lives as long.
+        let name = unsafe {
+            match (*self.link_map).name {
+                name if name.is_null() => &[],
+                name => CStr::from_ptr(name).to_bytes(),
+            }
+        };
+        name.get(..LONGEST_PATH).unwrap_or(name)
+    }
+
+    fn is(&self, entry: &Entry) -> bool {
+        if self.identity != entry.identity || self.path() != entry.path {
+            return false;
+        }
+        if entry.build_id_at == 0 {
+            return true;
+        }
+        // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
+        // page, which holds its ELF header, is readable.
+        let build_id = unsafe { core::slice::from_raw_parts(entry.build_id_at as *const u8, entry.build_id.len()) };
+        build_id == entry.build_id
+    }
+}
+
 /// The registered object that holds `address` now; registers it when it is new. `None` when no object holds it or the
 /// registry is full. Context: hook.
 pub fn find(address: u64) -> Option<&'static Entry> {
@@ -126,7 +159,7 @@ pub fn find(address: u64) -> Option<&'static Entry> {
     let bucket = &BUCKET[(loaded.identity >> 54) as usize % BUCKETS];
     let mut head = bucket.load(Acquire);
     loop {
-        if let Some(entry) = in_chain(head, loaded.identity) {
+        if let Some(entry) = in_chain(head, &loaded) {
             return Some(entry);
         }
         let entry = match register(&loaded, head) {
@@ -154,10 +187,10 @@ pub fn find(address: u64) -> Option<&'static Entry> {
     }
 }
 
-fn in_chain(mut entry: *mut Entry, identity: u64) -> Option<&'static Entry> {
+fn in_chain(mut entry: *mut Entry, loaded: &Loaded) -> Option<&'static Entry> {
     // SAFETY: chains hold published entries, which live for ever and don't change.
     while let Some(candidate) = unsafe { entry.as_ref() } {
-        if candidate.identity == identity {
+        if loaded.is(candidate) {
             return Some(candidate);
         }
         entry = candidate.next;
@@ -171,13 +204,7 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     }
     let place = ARENA.allocate(size_of::<Entry>())?.cast::<Entry>().as_ptr();
     // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file.
-    let (load_bias, name) = unsafe { ((*loaded.link_map).addr, (*loaded.link_map).name) };
-    let name = if name.is_null() {
-        &[][..]
-    } else {
-        // SAFETY: l_name is a zero-terminated string owned by the loader, valid while the object is loaded.
-        unsafe { CStr::from_ptr(name) }.to_bytes()
-    };
+    let load_bias = unsafe { (*loaded.link_map).addr };
     let mut entry = Entry {
         identity: loaded.identity,
         next,
@@ -190,8 +217,9 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
         load_bias,
         unwind_header: &[],
         unwind_limit: 0,
-        path: ARENA.copy_bytes(name.get(..4096).unwrap_or(name))?,
+        path: ARENA.copy_bytes(loaded.path())?,
         build_id: &[],
+        build_id_at: 0,
     };
     read_program_headers(loaded, &mut entry);
     let id = NEXT_ID.fetch_add(1, Relaxed);
@@ -239,6 +267,11 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry) {
                 let notes = unsafe { core::slice::from_raw_parts(start as *const u8, segment.p_memsz as usize) };
                 if let Some(id) = build_id(notes) {
                     entry.build_id = ARENA.copy_bytes(id).unwrap_or(&[]);
+                    let (at, first_page) = (id.as_ptr() as u64, loaded.map_start..loaded.map_start + PAGE as u64);
+                    let known = !entry.build_id.is_empty()
+                        && first_page.contains(&at)
+                        && first_page.contains(&(at + id.len() as u64));
+                    entry.build_id_at = if known { at } else { 0 };
                 }
             }
             libc::PT_GNU_EH_FRAME if inside && start == loaded.unwind_header => {
@@ -287,7 +320,7 @@ pub fn describe(id: ModuleId) -> Option<Module> {
         load_bias: entry.load_bias,
         path,
         build_id: entry.build_id.to_vec(),
-        loaded: ask_loader(entry.exec_start).is_some_and(|loaded| loaded.identity == entry.identity),
+        loaded: ask_loader(entry.exec_start).is_some_and(|loaded| loaded.is(entry)),
     })
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::run;
+use support::{each_build, run, shared_library};
 
 #[test]
 fn every_function_is_counted_exactly_and_shown_at_its_line() {
@@ -29,4 +29,65 @@ fn frees_by_others_are_seen_or_healed() {
 #[test]
 fn inlined_and_static_functions_are_named() {
     run("inlined.c", &["-O2"]);
+}
+
+#[test]
+fn libraries_that_follow_each_other_at_one_address_keep_their_names() {
+    for (build_id, known_when_closed) in [("-Wl,--build-id", "1"), ("-Wl,--build-id=none", "0")] {
+        let plugins =
+            ["alpha", "omega"].map(|name| shared_library("plugin.c", &[&format!("-DNAME_LEAF={name}"), build_id]));
+        each_build("libraries.c", &["-O2"], |command| {
+            support::succeed(command.args(&plugins).arg(known_when_closed));
+        });
+    }
+}
+
+#[test]
+fn threads_are_seen_from_their_first_allocation_to_their_last() {
+    run("threads.c", &["-O2"]);
+}
+
+#[test]
+fn both_sides_of_a_fork_go_on() {
+    run("fork.c", &["-O2"]);
+}
+
+#[test]
+fn without_memory_for_our_tables_the_program_is_served_and_the_loss_counted() {
+    each_build("no_memory.c", &["-O2", "-fno-builtin"], |command| {
+        support::succeed(command);
+        support::succeed(command.arg("with tables"));
+    });
+}
+
+#[test]
+fn the_environment_sets_the_rate() {
+    each_build("environment.c", &["-O2"], |command| {
+        // Value, rate, how often "ignored" is said on stderr.
+        for (value, rate, complaints) in [
+            (None, "524288", 0),
+            (Some(""), "524288", 0),
+            (Some("rate=1"), "1", 0),
+            (Some("rate=0"), "0", 0),
+            (Some("rate=64KiB"), "65536", 0),
+            (Some("speed=3"), "524288", 1),
+            (Some("speed=3,rate=1"), "1", 1),
+            (Some("rate=fast"), "524288", 1),
+            (Some("rate=-1,speed=3"), "524288", 2),
+        ] {
+            let mut command = support::repeated(command);
+            if let Some(value) = value {
+                command.env("CGOHEAP", value);
+            }
+            let out = support::succeed(command.arg(rate));
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(stderr.matches("ignored").count(), complaints, "{value:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), complaints, "{value:?}: {stderr}");
+        }
+    });
+}
+
+#[test]
+fn what_is_in_use_is_exact_after_threads_have_freed_each_others_blocks() {
+    run("stress.c", &["-O2"]);
 }

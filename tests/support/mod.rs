@@ -62,7 +62,7 @@ fn output(command: &mut Command) -> Output {
 }
 
 /// Runs `command`, which has to succeed, and returns its output.
-fn succeed(command: &mut Command) -> Output {
+pub fn succeed(command: &mut Command) -> Output {
     let out = output(command);
     assert!(
         out.status.success(),
@@ -74,9 +74,16 @@ fn succeed(command: &mut Command) -> Output {
     out
 }
 
+/// The command that [`each_build`] handed out, without what was added since.
+#[allow(dead_code, reason = "not every test program has arguments")]
+pub fn repeated(command: &Command) -> Command {
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args().take(3)).env_remove("CGOHEAP");
+    again
+}
+
 /// A path that no other test uses.
-#[allow(dead_code, reason = "used by some of the test programs")]
-pub fn scratch(name: &str) -> PathBuf {
+fn scratch(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");

@@ -1,0 +1,17 @@
+/* A library with one function, built twice under names of the same length: the two are alike to the last byte of their
+   layout, so that the loader puts the one where the other was. */
+#define CGOHEAP_NO_REDIRECT
+#include "check.h"
+
+__attribute__((noinline)) static void *NAME_LEAF(size_t size) {
+    void *block = cgoheap_malloc(size);
+    __asm__ volatile("" : "+r"(block));
+    return block;
+}
+
+void *plugin(size_t size);
+void *plugin(size_t size) {
+    void *block = NAME_LEAF(size);
+    __asm__ volatile("" : "+r"(block));
+    return block;
+}
