@@ -1,0 +1,56 @@
+// Package cgoheaptest lets tests prove that no C memory leaks, and benchmarks count it.
+//
+//	func TestOpen(t *testing.T) {
+//		defer cgoheaptest.VerifyNone(t)
+//		...
+//	}
+//
+// [VerifyNone] fails the test when C memory that was allocated since the last VerifyNone (the first one: since package
+// initialisation) is still live, and lists each leaking stack: bytes, blocks, C line and Go callers. [VerifyTestMain] does it
+// once for a whole package. [ReportAllocs] adds C-B/op and C-allocs/op to a benchmark's line.
+//
+// # What is seen
+//
+// Importing the package turns on the sampling of every allocation, for the whole test program. C code is seen through the
+// same doors as in a server: C code compiled with cgoheap.h, or, with no change to any C source,
+//
+//	import _ "github.com/cgoheap/cgoheap/go/interpose"
+//
+// in a test file: then every malloc of the process is seen. With the header alone, a block that is freed by code
+// compiled without it looks like a leak.
+//
+// # What counts as a leak
+//
+// Each block counts by itself: a leak can't hide behind the free of an older block. Go's garbage collector is run first and
+// finalizers and cleanups are waited for, so memory that they free is free. Memory that other goroutines are about to
+// free gets a second; see [RetryFor]. Not counted is what libc, the dynamic loader and the Go runtime allocate once and
+// keep on purpose, such as the memory of threads, buffers of stdio, time zones and the environment: the list, with reasons, is
+// in ignore.go. A deferred VerifyNone runs before functions given to t.Cleanup: where those free memory, give VerifyNone to
+// t.Cleanup too, first of all.
+//
+// # Parallel tests
+//
+// While other tests are running or waiting in t.Parallel, memory allocated under another unfinished test's function is that
+// test's. What no test's function is on the stack of, or what parallel subtests of one test share, can't be told apart,
+// and VerifyNone says so and fails, instead of guessing. VerifyTestMain has no such limits.
+//
+// # Exact C lines
+//
+// Plain go test strips the program that it runs. The line of an allocation is then known for C code compiled with cgoheap.h
+// only; of other C code the report names the Go line that called it and the object and offset. Run
+//
+//	go test -ldflags='-s=false -w=false'
+//
+// for all names and lines.
+//
+// # Flags
+//
+//	-cgoheapprofile=FILE      writes the profile to FILE: at the end with VerifyTestMain, else at the end of each
+//	                          VerifyNone and ReportAllocs
+//	-cgoheapprofilerate=N     samples every N bytes instead of all; VerifyNone then sees samples only
+//
+// # Limits
+//
+// On linux/amd64 with cgo. Elsewhere, and with -asan or -msan, where the sanitizer owns malloc, all functions compile, verify
+// nothing and log one line that says so.
+package cgoheaptest

@@ -1,0 +1,7 @@
+//go:build !(linux && amd64 && cgo)
+
+package cgoheaptest
+
+const supported = false
+
+func warmUp() {}
