@@ -18,6 +18,7 @@ static void *churn(void *seed) {
         size_t at = check_random(&state) % 64;
         cgoheap_free(blocks[at]);
         blocks[at] = cgoheap_malloc(1 + check_random(&state) % 2000);
+        if (check_random(&state) % 256 == 0) usleep(100); /* leave the processors to the forks, now and then */
     }
     for (int i = 0; i < 64; i++) cgoheap_free(blocks[i]);
     return NULL;
@@ -25,7 +26,7 @@ static void *churn(void *seed) {
 
 /* In the child no other thread runs: its numbers are exact from the fork on. */
 static void in_child(int number) {
-    alarm(30);
+    alarm(120);
     struct cgoheap_stats before = check_stats(), now;
     void *blocks[500];
     for (size_t i = 0; i < 500; i++) blocks[i] = cgoheap_malloc(100 + i);
@@ -33,8 +34,8 @@ static void in_child(int number) {
     CHECK(now.live_objects - before.live_objects == 500 - (now.frees_unseen - before.frees_unseen));
     CHECK(now.samples - before.samples == 500);
     for (int i = 0; i < 500; i++) cgoheap_free(blocks[i]);
-    if (number % 100 == 0) {
-        CHECK(cgoheap_set_rate(512 * 1024) == CGOHEAP_OK && cgoheap_set_rate(1) == CGOHEAP_OK);
+    if (number % 10 == 0) CHECK(cgoheap_set_rate(512 * 1024) == CGOHEAP_OK && cgoheap_set_rate(1) == CGOHEAP_OK);
+    if (number % 500 == 0) {
         CHECK(strstr(check_profile()->text, "in_child"));
     }
     now = check_stats();

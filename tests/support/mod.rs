@@ -148,7 +148,7 @@ pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Comman
         );
         let mut command = Command::new("timeout");
         command
-            .args(["--kill-after=5", "120"])
+            .args(["--kill-after=5", "300"])
             .arg(&binary)
             .env_remove("CGOHEAP");
         with(&mut command);
