@@ -14,11 +14,14 @@ int main(void) {
     STATS(alloc_bytes);
     STATS(live_objects);
     STATS(live_bytes);
+    STATS(alloc_bytes_margin);
+    STATS(live_bytes_margin);
     STATS(samples);
     STATS(live_samples);
     STATS(stacks);
     STATS(own_bytes);
     STATS(go_frames);
+    STATS(interpose);
     STATS(samples_no_memory);
     STATS(samples_lock_busy);
     STATS(stacks_table_full);
