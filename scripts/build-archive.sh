@@ -6,12 +6,20 @@
 # one relocatable object (ld -r) together with libgcc_eh, what nobody needs is dropped, COMDAT groups are dissolved
 # (--force-group-allocation: else the linker would drop ours in favour of another library's and crash at its first panic),
 # and all names but cgoheap_* become local.
+#
+# Built twice from the same sources, by the same tools, in whatever folder, the archive is the same to the bit: no path of
+# this machine gets into it. scripts/test-reproducible.sh holds it to that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=go/internal/lib/linux_amd64
 target=${CARGO_TARGET_DIR:-target}
+most=1500000 # bytes: an archive that grows beyond is a mistake until somebody says otherwise
 
-cargo rustc --release --locked --quiet --lib --crate-type staticlib # alone: beside an rlib there is no fat LTO
+# Panic messages name files. An unchanged RUSTFLAGS of the user's would take the place of build.rustflags, so it is unset.
+remap="build.rustflags=['--remap-path-prefix=$PWD=/cgoheap', '--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']"
+# The static library alone: beside an rlib there is no fat LTO.
+env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
+    cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib
 staticlib=$target/release/libcgoheap.a
 work=$target/archive
 rm -rf "$work" && mkdir -p "$work" "$out"
@@ -24,8 +32,13 @@ readelf -sW "$staticlib" 2>/dev/null \
 grep -q '^cgoheap_malloc$' "$work/keep" || { echo "build-archive: $staticlib lacks cgoheap_malloc" >&2; exit 1; }
 roots=$(sed 's/^/-u /' "$work/keep")
 
+# Everything of Rust's is in one member, which fat LTO made; the rest is C.
+rustc --edition 2024 -O -o "$work/prelink" scripts/archive/prelink.rs
+ar p "$staticlib" "$(ar t "$staticlib" | grep -m 1 '^cgoheap.*\.rcgu\.o$')" >"$work/rust.o"
+"$work/prelink" cut "$work/rust.o" "$work/cut.o" BacktraceLock DisplayBacktrace Display3fmt
+
 # shellcheck disable=SC2086  # one word per option
-ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$staticlib" "$(gcc -print-file-name=libgcc_eh.a)"
+ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$work/cut.o" "$staticlib" "$(gcc -print-file-name=libgcc_eh.a)"
 objcopy --keep-global-symbols="$work/keep" --strip-debug --remove-section=.comment --remove-section=.llvmbc \
     --remove-section=.llvmcmd "$work/whole.o" "$work/local.o"
 
@@ -44,7 +57,8 @@ SECTIONS
 }
 SCRIPT
 ld -r -T "$work/merge.ld" -o "$work/merged.o" "$work/local.o"
-objcopy --strip-unneeded "$work/merged.o" "$work/cgoheap.o"
+"$work/prelink" resolve "$work/merged.o" "$work/resolved.o"
+objcopy --strip-unneeded "$work/resolved.o" "$work/cgoheap.o"
 ar rcsD "$work/libcgoheap.a" "$work/cgoheap.o"
 
 # The digest makes Go's build cache notice a new archive, and new headers of ours: the Go package includes it.
@@ -53,4 +67,6 @@ printf '/* Generated beside libcgoheap.a by make build. */\n#define CGOHEAP_ARCH
 for file in libcgoheap.a digest.h; do
     cmp -s "$work/$file" "$out/$file" || cp "$work/$file" "$out/$file"
 done
-echo "$out/libcgoheap.a: $(stat -c %s "$out/libcgoheap.a") bytes, sha256 ${digest:0:16}"
+size=$(stat -c %s "$out/libcgoheap.a")
+((size <= most)) || { echo "build-archive: $size bytes are more than $most" >&2; exit 1; }
+echo "$out/libcgoheap.a: $size bytes, sha256 ${digest:0:16}"
