@@ -96,6 +96,38 @@ void cgoheap_snapshot_free(cgoheap_snapshot *snapshot); /* null is allowed */
 /* Turns `later` into the difference later - earlier, with the time between them as duration. */
 int cgoheap_snapshot_subtract(cgoheap_snapshot *later, const cgoheap_snapshot *earlier);
 
+/* For scrapers: alloc values since `earlier` (null: since the start), inuse values as they are; nothing is negative. */
+int cgoheap_snapshot_since(cgoheap_snapshot *later, const cgoheap_snapshot *earlier);
+
+/* A copy of the values alone, small enough to keep as an `earlier`; NULL when memory is short. */
+cgoheap_snapshot *cgoheap_snapshot_values(const cgoheap_snapshot *snapshot);
+
+/* Keeps the `count` stacks with most bytes in use, then most bytes allocated, and adds up the rest as one, "[other]". */
+int cgoheap_snapshot_limit(cgoheap_snapshot *snapshot, size_t count);
+
+/* Totals of one stack; a stack keeps its number as long as the process runs. */
+struct cgoheap_stack {
+    unsigned int id;
+    long long alloc_objects, alloc_bytes, inuse_objects, inuse_bytes;
+};
+
+/* The stacks with most bytes in use that pass the filter, largest first: at most `capacity` of them, returns how many.
+   Alloc values are those since the start, whatever the filter. Cheaper than a snapshot. */
+size_t cgoheap_largest_stacks(const struct cgoheap_filter *filter, struct cgoheap_stack *out, size_t capacity);
+
+/* Keeps the stacks with these numbers only. */
+int cgoheap_snapshot_keep(cgoheap_snapshot *snapshot, const unsigned int *ids, size_t count);
+
+/* The stacks of a snapshot, in the order in which CGOHEAP_FORMAT_EACH writes them: at most `capacity`, returns how many
+   there are. */
+size_t cgoheap_snapshot_stacks(const cgoheap_snapshot *snapshot, struct cgoheap_stack *out, size_t capacity);
+
+/* Where cgoheap's own mappings are: start and bytes of each. At most `capacity`, returns how many it wrote. */
+struct cgoheap_range {
+    unsigned long long start, bytes;
+};
+size_t cgoheap_own_ranges(struct cgoheap_range *out, size_t capacity);
+
 /* The distinct Go return addresses of the snapshot, ascending: `*pcs` points to `*count` of them, until the snapshot
    is freed. */
 int cgoheap_snapshot_go_pcs(const cgoheap_snapshot *snapshot, const unsigned long long **pcs, size_t *count);
@@ -111,7 +143,8 @@ int cgoheap_snapshot_name_go(cgoheap_snapshot *snapshot, const void *table, size
 
 enum cgoheap_format {
     CGOHEAP_FORMAT_PROTO = 0, /* gzipped profile.proto */
-    CGOHEAP_FORMAT_TEXT = 1   /* what debug=1 shows; `go tool pprof` reads it too */
+    CGOHEAP_FORMAT_TEXT = 1,  /* what debug=1 shows; `go tool pprof` reads it too */
+    CGOHEAP_FORMAT_EACH = 2   /* as PROTO, one sample for each of cgoheap_snapshot_stacks, even where two look alike */
 };
 
 /* Names the C addresses, encodes, and hands out `*length` bytes at `*bytes`, to be given back to cgoheap_buffer_free.

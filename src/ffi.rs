@@ -17,6 +17,8 @@ use crate::symbolize::ProcessSymbols;
 use crate::sys::thread;
 use crate::{control, sampler, stats, unwind};
 
+mod select;
+
 /// `enum cgoheap_result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -137,6 +139,21 @@ pub struct CFilter {
     max_age_nanos: u64,
 }
 
+impl From<&CFilter> for Filter {
+    fn from(filter: &CFilter) -> Filter {
+        let &CFilter {
+            since_mark,
+            min_age_nanos,
+            max_age_nanos,
+        } = filter;
+        Filter {
+            since_mark,
+            min_age_nanos,
+            max_age_nanos,
+        }
+    }
+}
+
 /// Copies the live blocks that pass the filter; null when it is null or memory is short.
 ///
 /// # Safety
@@ -145,15 +162,7 @@ pub struct CFilter {
 pub unsafe extern "C" fn cgoheap_snapshot_take_filtered(filter: *const CFilter) -> *mut NamedSnapshot {
     // SAFETY: null or valid, says the caller.
     match unsafe { filter.as_ref() } {
-        Some(&CFilter {
-            since_mark,
-            min_age_nanos,
-            max_age_nanos,
-        }) => take(Filter {
-            since_mark,
-            min_age_nanos,
-            max_age_nanos,
-        }),
+        Some(filter) => take(filter.into()),
         None => null_mut(),
     }
 }
@@ -310,6 +319,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_encode(
         let format = match format {
             0 => Format::Proto,
             1 => Format::Text,
+            2 => Format::ProtoEach,
             _ => return Code::Argument,
         };
         let encoded = snapshot.encode(format).into_boxed_slice();

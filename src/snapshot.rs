@@ -7,6 +7,9 @@ use crate::stats::Stats;
 use crate::sys::clock;
 use crate::{live_table, module, sampler, stack_table};
 
+mod select;
+pub use select::{OTHER_STACKS, StackTotals, largest_stacks};
+
 /// Where a redirected call stands in the source, as the header handed it over.
 ///
 /// The strings live as long as the process: the stack table keeps its own copies, so a library may be closed.
@@ -69,6 +72,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    fn takes(&self, entry: &live_table::SampledAlloc, now: u64) -> bool {
+        let age = now.saturating_sub(entry.time_nanos);
+        entry.mark >= self.since_mark && age >= self.min_age_nanos && age <= self.max_age_nanos
+    }
+
     /// Every live block.
     pub const ALL: Filter = Filter {
         since_mark: 0,
@@ -151,9 +159,9 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     inuse.resize(stack_count, Inuse::default());
     let now = clock::monotonic_coarse_nanos();
     live_table::for_each(|entry| {
-        let age = now.saturating_sub(entry.time_nanos);
-        let wanted = entry.mark >= filter.since_mark && age >= filter.min_age_nanos && age <= filter.max_age_nanos;
-        if wanted && let Some(sum) = inuse.get_mut(entry.stack.0 as usize) {
+        if filter.takes(entry, now)
+            && let Some(sum) = inuse.get_mut(entry.stack.0 as usize)
+        {
             sum.objects_fixed = sum.objects_fixed.wrapping_add(entry.weight.objects_fixed());
             sum.bytes = sum.bytes.wrapping_add(entry.bytes());
             sum.variance += entry.weight.variance(entry.requested_size);

@@ -39,6 +39,8 @@ pub enum Format {
     Proto,
     /// The text that Go shows for `debug=1`; `go tool pprof` reads it too, without names.
     Text,
+    /// As `Proto`, with one sample for each record of the snapshot, in the same order, even where two look the same.
+    ProtoEach,
 }
 
 /// One function at one place in the source. Several belong to one address where the compiler inlined.
@@ -77,7 +79,7 @@ pub(crate) struct Place {
 /// All stacks of a snapshot, named and cut, each distinct place once.
 pub(crate) struct Stacks {
     places: Vec<Place>,
-    /// Indices into `places`, leaf first, and what was allocated there. Distinct, none all zero.
+    /// Indices into `places`, leaf first, and what was allocated there. Distinct if they were joined, none all zero.
     stacks: Vec<(Vec<usize>, Values)>,
 }
 
@@ -86,9 +88,10 @@ type Names = HashMap<Frame, Rc<[Line]>>;
 
 /// Names and encodes `snapshot`. Never fails: what can't be named stays a bare address.
 pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer, format: Format) -> Vec<u8> {
-    let stacks = Stacks::new(snapshot, &name_frames(snapshot, go_names, symbolizer));
+    let names = name_frames(snapshot, go_names, symbolizer);
+    let stacks = Stacks::new(snapshot, &names, format != Format::ProtoEach);
     match format {
-        Format::Proto => proto::gzip(&proto::message(snapshot, &stacks)),
+        Format::Proto | Format::ProtoEach => proto::gzip(&proto::message(snapshot, &stacks)),
         Format::Text => text::write(snapshot, &stacks),
     }
 }
@@ -116,7 +119,7 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
 }
 
 impl Stacks {
-    fn new(snapshot: &Snapshot, names: &Names) -> Stacks {
+    fn new(snapshot: &Snapshot, names: &Names, join: bool) -> Stacks {
         let mut places = intern::Places::default();
         let mut index: HashMap<Vec<usize>, usize> = HashMap::new();
         let mut stacks: Vec<(Vec<usize>, Values)> = Vec::new();
@@ -127,8 +130,8 @@ impl Stacks {
                 .collect();
             // Stacks that differed only in frames that were cut are one now.
             match index.get(&path) {
-                Some(&at) => stacks[at].1 = sum(stacks[at].1, record.values),
-                None => {
+                Some(&at) if join => stacks[at].1 = sum(stacks[at].1, record.values),
+                _ => {
                     index.insert(path.clone(), stacks.len());
                     stacks.push((path, record.values));
                 }

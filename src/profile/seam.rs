@@ -33,7 +33,7 @@
 use std::rc::Rc;
 
 use super::{Line, Names, Place};
-use crate::snapshot::{Site, StackRecord};
+use crate::snapshot::{OTHER_STACKS, Site, StackRecord};
 
 /// What is shown of one frame's line.
 enum Shown {
@@ -61,10 +61,10 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
     let rows = stack.rows();
     if rows.is_empty() {
         // Number 0 collects what came when the stack table was full.
-        return vec![made(if record.id == 0 {
-            "[stacks beyond the limit]"
-        } else {
-            "[no stack]"
+        return vec![made(match record.id {
+            0 => "[stacks beyond the limit]",
+            OTHER_STACKS => "[other]",
+            _ => "[no stack]",
         })];
     }
     let last = rows.len() - 1;

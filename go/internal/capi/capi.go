@@ -100,6 +100,13 @@ func (s *Snapshot) Subtract(earlier *Snapshot) error {
 
 // Encode names all addresses and returns the profile: as gzipped protocol buffer when debug is 0, else as text.
 func (s *Snapshot) Encode(debug int) ([]byte, error) {
+	if debug != 0 {
+		return s.encode(C.CGOHEAP_FORMAT_TEXT)
+	}
+	return s.encode(C.CGOHEAP_FORMAT_PROTO)
+}
+
+func (s *Snapshot) encode(format C.int) ([]byte, error) {
 	var pcs *C.ulonglong
 	var n C.size_t
 	if err := Failure("reading the Go addresses", int(C.cgoheap_snapshot_go_pcs(s.c, &pcs, &n))); err != nil {
@@ -112,10 +119,6 @@ func (s *Snapshot) Encode(debug int) ([]byte, error) {
 		if err := Failure("naming the Go addresses", int(status)); err != nil {
 			return nil, err
 		}
-	}
-	format := C.int(C.CGOHEAP_FORMAT_PROTO)
-	if debug != 0 {
-		format = C.CGOHEAP_FORMAT_TEXT
 	}
 	var bytes *C.uchar
 	var length C.size_t

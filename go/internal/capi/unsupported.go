@@ -2,7 +2,10 @@
 
 package capi
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Mark draws no line.
 func Mark() uint32 { return 0 }
@@ -30,3 +33,56 @@ func (*Snapshot) Subtract(*Snapshot) error { return errors.ErrUnsupported }
 
 // Encode is not supported.
 func (*Snapshot) Encode(int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
+// Stack is described where cgoheap is supported; so is the rest.
+type Stack struct {
+	ID                                                 uint32
+	AllocObjects, AllocBytes, InuseObjects, InuseBytes int64
+}
+
+// Filter chooses from nothing.
+type Filter struct {
+	SinceMark      uint32
+	MinAge, MaxAge time.Duration
+}
+
+// TakeFiltered is not supported.
+func TakeFiltered(Filter) (*Snapshot, error) { return nil, errors.ErrUnsupported }
+
+// LargestStacks returns none.
+func LargestStacks(Filter, int) []Stack { return nil }
+
+// Since is not supported.
+func (*Snapshot) Since(*Snapshot) error { return errors.ErrUnsupported }
+
+// Values is not supported.
+func (*Snapshot) Values() (*Snapshot, error) { return nil, errors.ErrUnsupported }
+
+// Limit is not supported.
+func (*Snapshot) Limit(int) error { return errors.ErrUnsupported }
+
+// Keep is not supported.
+func (*Snapshot) Keep([]uint32) error { return errors.ErrUnsupported }
+
+// Stacks returns none.
+func (*Snapshot) Stacks() []Stack { return nil }
+
+// EncodeEach is not supported.
+func (*Snapshot) EncodeEach() ([]byte, error) { return nil, errors.ErrUnsupported }
+
+// Range is a piece of the address space.
+type Range struct{ Start, Bytes uint64 }
+
+// OwnRanges returns none.
+func OwnRanges() []Range { return nil }
+
+// Malloc is all zero.
+type Malloc struct {
+	Arenas, Used, Free, Mmapped, MmappedChunks uint64
+}
+
+// ReadMalloc knows nothing.
+func ReadMalloc() Malloc { return Malloc{} }
+
+// Trim is not supported.
+func Trim() (bool, error) { return false, errors.ErrUnsupported }
