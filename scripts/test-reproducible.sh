@@ -6,7 +6,7 @@ archive=go/internal/lib/linux_amd64/libcgoheap.a
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/an other/place"
-cp -r Cargo.toml Cargo.lock build.rs src include scripts "$work/an other/place"
+git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -x -C "$work/an other/place"
 CARGO_TARGET_DIR=$work/target "$work/an other/place/scripts/build-archive.sh"
 cmp "$archive" "$work/an other/place/$archive" || { echo "test-reproducible: two builds differ" >&2; exit 1; }
 if strings -a "$archive" | grep -F -e "$PWD/" -e "$HOME/"; then

@@ -1,0 +1,107 @@
+// Command cgoheap helps to build with cgoheap's C header.
+//
+//	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags
+//
+// prints the flag with which C compilers find the header, wherever the module lies: in the module cache, in a vendor
+// folder, in a checkout. Use it as
+//
+//	export CGO_CPPFLAGS=$(go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags)
+//
+// and choose in the source of each cgo package what the header shall see: `#cgo CPPFLAGS: -include cgoheap.h`, or a plain
+// `#include <cgoheap.h>`.
+//
+//	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap header DIR
+//
+// copies the header and all that it includes into DIR, so that no flag in the environment is needed. In a package:
+//
+//	//go:generate go run github.com/cgoheap/cgoheap/go/cmd/cgoheap header .
+//	// #cgo CPPFLAGS: -I${SRCDIR} -include cgoheap.h
+//
+// Files of these names that don't come from cgoheap are left alone, and the command fails.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/cgoheap/cgoheap/include"
+)
+
+const usage = `usage:
+  cgoheap cflags        print the C compiler's flag for the folder of cgoheap.h
+  cgoheap header DIR    copy cgoheap.h and all that it includes into DIR`
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "cgoheap:", err)
+		os.Exit(1)
+	}
+}
+
+func run(arguments []string, out io.Writer) error {
+	switch {
+	case len(arguments) == 1 && arguments[0] == "cflags":
+		folder, err := headerFolder()
+		if err != nil {
+			return err
+		}
+		flag := "-I" + folder
+		if strings.ContainsAny(folder, " \t") {
+			flag = `"` + flag + `"` // as the go command splits its CGO_ variables
+		}
+		_, err = fmt.Fprintln(out, flag)
+		return err
+	case len(arguments) == 2 && arguments[0] == "header":
+		return copyHeader(arguments[1])
+	}
+	return errors.New(usage)
+}
+
+// headerFolder asks the go command, which alone knows of vendor folders, replacements and workspaces.
+func headerFolder() (string, error) {
+	const pkg = "github.com/cgoheap/cgoheap/include"
+	var problem bytes.Buffer
+	command := exec.Command("go", "list", "-f", "{{.Dir}}", pkg)
+	command.Stderr = &problem
+	folder, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("the module of the current folder does not know %s: go get github.com/cgoheap/cgoheap first\n%s",
+			pkg, bytes.TrimSpace(problem.Bytes()))
+	}
+	return strings.TrimSpace(string(folder)), nil
+}
+
+func copyHeader(to string) error {
+	if err := os.MkdirAll(to, 0o777); err != nil {
+		return err
+	}
+	entries, err := include.Files.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		content, err := include.Files.ReadFile(entry.Name())
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(to, entry.Name())
+		old, err := os.ReadFile(path)
+		if err == nil && !bytes.Contains(old, []byte("cgoheap")) {
+			return fmt.Errorf("%s is not a copy of cgoheap's: it stays as it is, give another folder", path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
