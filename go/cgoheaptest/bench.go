@@ -29,6 +29,7 @@ var counting struct {
 	sync.Mutex
 	counters map[*testing.B]*counter
 	ever     bool
+	noted    *testing.B // the last benchmark that has ended: each runs several times, and its log need not say all again
 }
 
 var logSkippedOnce sync.Once
@@ -92,6 +93,8 @@ func finish(b *testing.B) {
 	c := counting.counters[b]
 	c.stop()
 	delete(counting.counters, b)
+	again := counting.noted
+	counting.noted = b
 	var err error
 	if len(counting.counters) == 0 {
 		err = capi.SetCounting(false)
@@ -106,7 +109,7 @@ func finish(b *testing.B) {
 	n := uint64(max(b.N, 1))
 	b.ReportMetric(float64(c.bytes/n), unitBytes)
 	b.ReportMetric(float64(c.objects/n), unitAllocs)
-	if note := c.note(b); note != "" {
+	if note := c.note(b); note != "" && again != b {
 		b.Logf("cgoheaptest: %s and %s %s", unitBytes, unitAllocs, note)
 	}
 	if err := writeRequestedProfile(); err != nil {

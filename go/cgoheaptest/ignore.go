@@ -15,12 +15,15 @@ import (
 // Debian's libc has no symbols of its internal functions, so rules about libc go by the functions that it exports; with
 // debug symbols installed the same names carry prefixes (__GI_setlocale, __pthread_create_2_1), which plainName takes off.
 
-// keepers says who keeps a stack's blocks, or "".
-func keeper(stack []profiledata.Frame) string {
+// keeper says who keeps the blocks of a stack, or "".
+func keeper(l *leak) string {
 	for _, rule := range rules {
-		if rule.matches(stack) {
+		if rule.matches(l.stack) {
 			return rule.what
 		}
+	}
+	if isExitList(l) {
+		return "functions called at exit"
 	}
 	return ""
 }
@@ -76,6 +79,23 @@ var rules = []rule{
 
 	// Functions to be called at exit are kept until then.
 	{"functions called at exit", hasLibc("cxa_atexit", "cxa_at_quick_exit", "on_exit", "internal_atexit", "new_exitfn")},
+}
+
+// exitListBytes is the size of glibc's list of 32 functions to be called at exit, of which it allocates one after the other.
+const exitListBytes = 16 + 32*32
+
+// isExitList knows such a list by its size where libc has no symbols: atexit and __cxa_atexit jump to a function without
+// a name, and each object of static storage in C++ calls one of them.
+func isExitList(l *leak) bool {
+	if l.bytes != l.blocks*exitListBytes || len(l.stack) < 2 {
+		return false
+	}
+	for _, f := range l.stack[:2] {
+		if !inLibc(f) || f.Function != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // cutByRuntime is the frame that ends a stack of C code called by the Go runtime on a system stack.

@@ -37,8 +37,9 @@ func liveSince(mark uint32) ([]leak, error) {
 func leaksOf(p *profiledata.Profile) []leak {
 	var leaks []leak
 	for _, s := range p.Samples {
-		if s.Values[2] > 0 && keeper(s.Stack) == "" {
-			leaks = append(leaks, leak{s.Stack, s.Values[3], s.Values[2]})
+		l := leak{s.Stack, s.Values[3], s.Values[2]}
+		if l.blocks > 0 && keeper(&l) == "" {
+			leaks = append(leaks, l)
 		}
 	}
 	slices.SortStableFunc(leaks, func(a, b leak) int {

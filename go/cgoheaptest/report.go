@@ -29,11 +29,11 @@ func (v *verdict) report(t TestingT) string {
 			b.WriteString("\n")
 		}
 		bytes, blocks := total(v.unclear)
-		fmt.Fprintf(&b, "C memory, %s in %s, is live, and whether it is this test's can't be told:\n"+
-			"    unfinished tests are %s, and their functions don't tell the stacks apart.\n"+
-			"    Verify without t.Parallel, or the whole package with cgoheaptest.VerifyTestMain; after parallel subtests of\n"+
-			"    this test, verify in t.Cleanup, which runs when they have ended.\n",
-			count(bytes, "byte"), count(blocks, "block"), strings.Join(v.others, ", "))
+		fmt.Fprintf(&b, "C memory can't be verified: %s in %s may be this test's or that of another unfinished test,\n"+
+			"    since no test's function is on the stack, or one that they share. Unfinished: %s.\n"+
+			"    Verify without t.Parallel, or the whole package by cgoheaptest.VerifyTestMain. A test with parallel subtests\n"+
+			"    verifies in t.Cleanup, which runs when they have ended.\n",
+			count(bytes, "byte"), count(blocks, "block"), someOf(v.others))
 		writeLeaks(&b, v.unclear)
 	}
 	b.WriteString("\n")
@@ -62,7 +62,7 @@ func writeLeaks(b *strings.Builder, leaks []leak) {
 }
 
 func writeStack(b *strings.Builder, stack []profiledata.Frame) {
-	shown, more := trim(stack), 0
+	shown, more := withoutStub(trim(stack)), 0
 	if len(shown) > maxFrames {
 		shown, more = shown[:maxFrames], len(shown)-maxFrames
 	}
@@ -92,6 +92,20 @@ func trim(stack []profiledata.Frame) []profiledata.Frame {
 	return stack[:end]
 }
 
+// withoutStub takes off what a stripped program shows inside of C.CString and its like: the nameless function that cgo
+// wrote to call malloc.
+func withoutStub(stack []profiledata.Frame) []profiledata.Frame {
+	for i, f := range stack {
+		switch {
+		case f.Function == "C.CString" || f.Function == "C.CBytes" || f.Function == "C.malloc":
+			return stack[i:]
+		case f.Function != "":
+			return stack
+		}
+	}
+	return stack
+}
+
 // isGo says whether a frame is a Go function's: those have a package. C.x is cgo's way into C.
 func isGo(f profiledata.Frame) bool {
 	return !strings.HasPrefix(f.Function, "C.") && strings.Contains(f.Function, ".") && strings.HasSuffix(f.File, ".go")
@@ -113,11 +127,22 @@ func frameText(f profiledata.Frame) string {
 	return fmt.Sprintf("%s  %s:%d", f.Function, shortPath(f.File), f.Line)
 }
 
-// shortPath leaves out what every path of the report has in common: the folder of the test, the module cache, Go's own.
+// someOf lists names, the first few.
+func someOf(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// shortPath makes files of the test's module relative to its folder, and leaves out where the module cache and Go are.
 func shortPath(file string) string {
 	if folder, err := os.Getwd(); err == nil {
-		if rest, ok := strings.CutPrefix(file, folder+"/"); ok {
-			return rest
+		if root := moduleRoot(folder); strings.HasPrefix(file, root+"/") {
+			if path, err := filepath.Rel(folder, file); err == nil {
+				return path
+			}
 		}
 	}
 	for _, marker := range []string{"/pkg/mod/", "/go/src/"} {
@@ -126,6 +151,16 @@ func shortPath(file string) string {
 		}
 	}
 	return file
+}
+
+// moduleRoot returns the folder above that has a go.mod, or the folder itself.
+func moduleRoot(folder string) string {
+	for at := folder; at != filepath.Dir(at); at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return at
+		}
+	}
+	return folder
 }
 
 func count(n int64, what string) string {
@@ -145,10 +180,9 @@ func hints(leaks []leak) []string {
 		if len(l.stack) == 0 {
 			continue
 		}
-		for i, f := range l.stack {
-			if f.Function == "C.CString" || f.Function == "C.CBytes" {
-				forgotten = forgotten || i == 0 || l.stack[i-1].Function == ""
-			}
+		stack := withoutStub(l.stack)
+		forgotten = forgotten || stack[0].Function == "C.CString" || stack[0].Function == "C.CBytes"
+		for _, f := range stack {
 			nameless = nameless || f.Function == "" && f.Object != "" && isProgram(f.Object)
 		}
 	}
