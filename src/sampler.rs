@@ -148,6 +148,18 @@ pub fn counted() -> (u64, u64) {
     (COUNTED[0].load(Relaxed), COUNTED[1].load(Relaxed))
 }
 
+/// Keeps the setting whole across a fork: the child's calls of [`set_interval`] must not wait for a thread that it lacks.
+pub fn lock_for_fork() {
+    SETTING.lock_for_fork();
+}
+
+/// # Safety
+/// As for [`Lock::unlock_after_fork`].
+pub unsafe fn unlock_after_fork() {
+    // SAFETY: passed on to the caller.
+    unsafe { SETTING.unlock_after_fork() }
+}
+
 /// How much one sampled block stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weight {

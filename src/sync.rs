@@ -5,8 +5,9 @@
 //! one sample and counts it.
 //!
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
-//! 1. shards of the live table, by index
-//! 2. the arena of the stack table
+//! 1. the sampler's setting
+//! 2. shards of the live table, by index
+//! 3. the arena of the stack table
 //!
 //! No foreign code runs under either: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 

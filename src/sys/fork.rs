@@ -6,8 +6,10 @@
 
 use crate::arena::ARENA;
 use crate::live_table;
+use crate::sampler;
 
 extern "C" fn prepare() {
+    sampler::lock_for_fork();
     live_table::lock_for_fork();
     ARENA.lock_for_fork();
 }
@@ -17,6 +19,7 @@ extern "C" fn release() {
     unsafe {
         ARENA.unlock_after_fork();
         live_table::unlock_after_fork();
+        sampler::unlock_after_fork();
     }
 }
 

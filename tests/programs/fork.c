@@ -24,6 +24,18 @@ static void *churn(void *seed) {
     return NULL;
 }
 
+/* Sets the rate to what it is, and looks, all the time: control code is in the middle of something at every fork. */
+static void *control(void *unused) {
+    while (!atomic_load(&stop)) {
+        CHECK(cgoheap_set_rate(1) == CGOHEAP_OK);
+        cgoheap_snapshot *snapshot = cgoheap_snapshot_take();
+        CHECK(snapshot);
+        cgoheap_snapshot_free(snapshot);
+        for (int i = 0; i < 1000; i++) CHECK(cgoheap_set_rate(1) == CGOHEAP_OK);
+    }
+    return unused;
+}
+
 /* In the child no other thread runs: its numbers are exact from the fork on. */
 static void in_child(int number) {
     alarm(120);
@@ -34,7 +46,7 @@ static void in_child(int number) {
     CHECK(now.live_objects - before.live_objects == 500 - (now.frees_unseen - before.frees_unseen));
     CHECK(now.samples - before.samples == 500);
     for (int i = 0; i < 500; i++) cgoheap_free(blocks[i]);
-    if (number % 10 == 0) CHECK(cgoheap_set_rate(512 * 1024) == CGOHEAP_OK && cgoheap_set_rate(1) == CGOHEAP_OK);
+    CHECK(cgoheap_set_rate(512 * 1024) == CGOHEAP_OK && cgoheap_set_rate(1) == CGOHEAP_OK);
     if (number % 500 == 0) {
         CHECK(strstr(check_profile()->text, "in_child"));
     }
@@ -56,8 +68,9 @@ int main(int argc, char **argv) {
         return 0;
     }
     cgoheap_set_rate(1);
-    pthread_t threads[4];
+    pthread_t threads[5];
     for (size_t i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)) == 0);
+    CHECK(pthread_create(&threads[4], NULL, control, NULL) == 0);
     for (int i = 0; i < 1000; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
@@ -78,7 +91,7 @@ int main(int argc, char **argv) {
         CHECK(wait_for(child) == 0);
     }
     atomic_store(&stop, 1);
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 5; i++) pthread_join(threads[i], NULL);
     struct cgoheap_stats now = check_stats();
     CHECK(now.live_objects == 0 && now.live_bytes == 0 && now.live_samples == 0);
     CHECK_NOTHING_LOST();
