@@ -300,13 +300,13 @@ fn rare_step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut S
     let bp = value(RBP, Some(registers.bp))?;
     let sp = value(RSP, Some(cfa))?;
     if signal {
-        // The interrupted instruction itself; and the program may have been on another stack than the handler is.
-        let ip = ip.saturating_add(1);
-        return if sp > registers.sp {
-            Ok(Registers { ip, sp, bp })
-        } else {
-            Err(End::UnreadableStack)
-        };
+        // The interrupted instruction itself; and the program may have been on another stack than the handler is, above
+        // or below it in memory: whether it can be read is the caller's question.
+        return Ok(Registers {
+            ip: ip.saturating_add(1),
+            sp,
+            bp,
+        });
     }
     if sp <= registers.sp {
         return Err(End::BadUnwindInfo);

@@ -106,9 +106,12 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
         }
         match cfi::step(&registers, frame, entry, memory) {
             Ok(caller) => {
-                // Only a signal frame leads down, or far up: a handler on a stack of its own interrupted another. (Bounded,
-                // since two broken frames could lead to each other.)
-                if caller.sp <= registers.sp || caller.sp - registers.sp > LARGEST_FRAME {
+                // Only a signal frame leads down, far up, or over a hole: a handler on a stack of its own interrupted
+                // another. (Bounded, since two broken frames could lead to each other.)
+                if caller.sp <= registers.sp
+                    || caller.sp - registers.sp > LARGEST_FRAME
+                    || !memory.reaches(caller.sp)
+                {
                     signals += 1;
                     if signals > MAX_SIGNALS || !memory.move_to(caller.sp, thread) {
                         return End::UnreadableStack;

@@ -54,6 +54,18 @@ impl StackMemory {
         readable
     }
 
+    /// Whether all pages from the known part up to `stack_pointer` can be read: whether it may point into this stack.
+    #[inline]
+    pub fn reaches(&mut self, stack_pointer: u64) -> bool {
+        while self.high < stack_pointer {
+            if !page_is_readable(self.high) {
+                return false;
+            }
+            self.high += PAGE as u64;
+        }
+        true
+    }
+
     /// The word at `address`, or `None` when it lies below the stack pointer or can't be read.
     #[inline]
     pub fn read(&mut self, address: u64) -> Option<u64> {

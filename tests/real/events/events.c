@@ -156,7 +156,7 @@ int events_destructors(int threads) {
 }
 
 /* The handler interrupts code that isn't in malloc: so it may call it. */
-static volatile sig_atomic_t handled;
+static volatile sig_atomic_t handled, kept_size;
 __attribute__((noinline)) static void handler(int signal) {
     (void)signal;
     void *block = malloc(700);
@@ -164,12 +164,11 @@ __attribute__((noinline)) static void handler(int signal) {
     handled += block != NULL;
     free(block);
     if (handled % 10 == 0)
-        events_sink = malloc(4321); /* stays */
+        events_sink = malloc(kept_size); /* stays */
 }
 __attribute__((noinline)) static void interrupted(void) { raise(SIGUSR2); KEEP_FRAME(); }
-int events_signals(int times) {
-    stack_t stack = {.ss_size = 128 * 1024}, old;
-    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+__attribute__((noinline)) static int interrupt(void *alternate, size_t length, int times) {
+    stack_t stack = {.ss_sp = alternate, .ss_size = length}, old;
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK}, before;
     if (sigaltstack(&stack, &old) != 0 || sigaction(SIGUSR2, &action, &before) != 0)
         return 1;
@@ -178,8 +177,39 @@ int events_signals(int times) {
         interrupted();
     sigaction(SIGUSR2, &before, NULL);
     sigaltstack(&old, NULL);
-    munmap(stack.ss_sp, stack.ss_size);
     return handled != times;
+}
+int events_signals(int times, int size) {
+    size_t length = 128 * 1024;
+    void *stack = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    kept_size = size;
+    int wrong = interrupt(stack, length, times);
+    return munmap(stack, length) + wrong;
+}
+
+/* The alternate stack lies close to the thread's own, with a hole between them: below, it looks like one large frame. */
+static char *alternate;
+static int near_times;
+enum { ALTERNATE = 128 * 1024, HOLE = 64 * 1024, OWN = 512 * 1024, ALL = OWN + HOLE + ALTERNATE };
+__attribute__((noinline)) static void *near_thread(void *wrong) {
+    *(int *)wrong = interrupt(alternate, ALTERNATE, near_times);
+    return NULL;
+}
+int events_signals_near(int times, int size, int above) {
+    char *memory = mmap(NULL, ALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory + (above ? OWN : ALTERNATE), HOLE, PROT_NONE) != 0)
+        return 1;
+    alternate = memory + (above ? OWN + HOLE : 0);
+    near_times = times, kept_size = size;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int wrong = 1;
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstack(&attributes, memory + (above ? 0 : ALTERNATE + HOLE), OWN) == 0 &&
+        pthread_create(&thread, &attributes, near_thread, &wrong) == 0)
+        pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+    return munmap(memory, ALL) + wrong;
 }
 
 __attribute__((noinline)) void events_recurse(int depth, int n, int size) {

@@ -13,13 +13,16 @@ func fork(children int) int          { return int(C.events_fork(C.int(children))
 func forkUnderLoad(children int) int { return int(C.events_fork_under_load(C.int(children))) }
 func vfork(children int) int         { return int(C.events_vfork(C.int(children))) }
 func destructors(threads int) int    { return int(C.events_destructors(C.int(threads))) }
-func signals(times int) int          { return int(C.events_signals(C.int(times))) }
-func recurse(depth, n, size int)     { C.events_recurse(C.int(depth), C.int(n), C.int(size)) }
-func jit(n, size int) int            { return int(C.events_jit(C.int(n), C.int(size))) }
-func assembly(n, size int) int       { return int(C.events_assembly(C.int(n), C.int(size))) }
-func noMemory(times int) int         { return int(C.events_no_memory(C.int(times))) }
-func coroutine(n, size int) int      { return int(C.events_coroutine(C.int(n), C.int(size))) }
-func cloneThread(times int) int      { return int(C.events_clone_thread(C.int(times))) }
+func signals(times, size int) int    { return int(C.events_signals(C.int(times), C.int(size))) }
+func signalsNear(times, size, above int) int {
+	return int(C.events_signals_near(C.int(times), C.int(size), C.int(above)))
+}
+func recurse(depth, n, size int) { C.events_recurse(C.int(depth), C.int(n), C.int(size)) }
+func jit(n, size int) int        { return int(C.events_jit(C.int(n), C.int(size))) }
+func assembly(n, size int) int   { return int(C.events_assembly(C.int(n), C.int(size))) }
+func noMemory(times int) int     { return int(C.events_no_memory(C.int(times))) }
+func coroutine(n, size int) int  { return int(C.events_coroutine(C.int(n), C.int(size))) }
+func cloneThread(times int) int  { return int(C.events_clone_thread(C.int(times))) }
 
 func hoard(room int) int { return int(C.events_hoard(C.long(room))) }
 

@@ -7,7 +7,8 @@ void *events_open(const char *file);
 int events_call(void *library, int n, int size);
 int events_close(void *library);
 int events_destructors(int threads); /* thread-specific data whose destructors allocate, in several rounds */
-int events_signals(int times);       /* a handler on the alternate stack that allocates */
+int events_signals(int times, int size);    /* a handler on the alternate stack that allocates; every tenth block stays */
+int events_signals_near(int times, int size, int above); /* the same on a stack close to the interrupted one */
 void events_recurse(int depth, int n, int size);
 int events_jit(int n, int size);      /* malloc called from code of no object */
 int events_assembly(int n, int size); /* malloc called from a function without unwind information */
