@@ -45,6 +45,8 @@
 //
 // # Flags
 //
+// As all flags of test programs that go test doesn't know, they come behind the packages: go test ./... -cgoheapprofilerate=4096
+//
 //	-cgoheapprofile=FILE      writes the profile to FILE: at the end with VerifyTestMain, else at the end of each
 //	                          VerifyNone and ReportAllocs
 //	-cgoheapprofilerate=N     samples every N bytes instead of all; VerifyNone then sees samples only

@@ -99,6 +99,9 @@ func sides(leaks []leak, name string, others []string) (own, unclear []leak) {
 func testOf(stack []profiledata.Frame) string {
 	for i := len(stack) - 1; i >= 0; i-- {
 		function := stack[i].Function
+		if strings.HasPrefix(function, "C.") {
+			continue
+		}
 		_, function, _ = strings.Cut(function[strings.LastIndexByte(function, '/')+1:], ".")
 		for _, part := range strings.Split(function, ".") {
 			if isTestName(part) {

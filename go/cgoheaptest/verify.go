@@ -87,7 +87,7 @@ func VerifyNone(t TestingT, opts ...Option) {
 	if len(v.own) > 0 || len(v.unclear) > 0 {
 		t.Errorf("%s", v.report(t))
 	}
-	if err := writeRequestedProfile(); err != nil && !inTestMain.Load() {
+	if err := writeRequestedProfile(); err != nil {
 		t.Errorf("cgoheaptest: -cgoheapprofile: %v", err)
 	}
 }
@@ -215,12 +215,13 @@ func judge(base *baseline, o *options, name string, others []string) (*verdict, 
 		v.unclear = nil
 	}
 	if len(others) > 0 {
-		// Other tests' blocks lie behind the old mark: it stays, and what is reported now won't be reported again.
+		// Other tests' blocks lie behind the old mark: it stays, and what is reported as this test's now won't be
+		// reported again.
 		next.mark, next.reported = base.mark, map[string]leak{}
 		for key, l := range base.reported {
 			next.reported[key] = l
 		}
-		for _, l := range append(append([]leak(nil), v.own...), v.unclear...) {
+		for _, l := range v.own {
 			before := next.reported[l.key()]
 			l.bytes += before.bytes
 			l.blocks += before.blocks

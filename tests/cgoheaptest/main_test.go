@@ -167,8 +167,10 @@ func TestParallelTestsAreToldApartOrRefused(t *testing.T) {
 				t.Errorf("no %q in\n%s", want, out)
 			}
 		}
-		if n := strings.Count(out, "C memory leak") + strings.Count(out, "C memory can't be verified"); n != 3 {
-			t.Errorf("%d reports, want 3:\n%s", n, out)
+		// What is nobody's may come in the way of another test too.
+		leaks, refused := strings.Count(out, "C memory leak"), strings.Count(out, "C memory can't be verified")
+		if leaks != 1 || refused < 2 || refused > 3 {
+			t.Errorf("%d leaks, want 1, and %d refusals, want 2 or 3:\n%s", leaks, refused, out)
 		}
 	}
 }
@@ -192,7 +194,7 @@ func TestWholePackage(t *testing.T) {
 
 func TestStepsAside(t *testing.T) {
 	const skipped = "cgoheaptest: skipped, C memory is not verified: "
-	out := mustPass(t, "-asan", "-v", "-run=Forgotten|Finalizer", "-bench=Balanced", "-benchtime=1x", "./both", "./nocgo")
+	out := mustPass(t, "-asan", "-v", "-run=TestBalanced|TestVerify", "-bench=Balanced", "-benchtime=1x", "./both", "./nocgo")
 	if n := strings.Count(out, skipped+"a sanitizer (-asan, -msan) owns malloc in this program\n"); n < 3 {
 		t.Errorf("%d lines say that it is skipped:\n%s", n, out)
 	}
@@ -200,36 +202,34 @@ func TestStepsAside(t *testing.T) {
 	if n := strings.Count(out, skipped+"needs linux/amd64 and cgo"); !ok || n != 2 {
 		t.Errorf("passes %v, %d lines say that it is skipped:\n%s", ok, n, out)
 	}
-	for _, system := range []string{"windows/amd64", "darwin/arm64", "linux/arm64"} {
-		goos, goarch, _ := strings.Cut(system, "/")
-		out, ok := output(t, []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch}, "go", "vet", "./nocgo")
-		if !ok {
-			t.Errorf("%s:\n%s", system, out)
-		}
+	// Where package testing keeps time in another way.
+	out, ok = output(t, []string{"CGO_ENABLED=0", "GOOS=windows"}, "go", "vet", "./nocgo")
+	if !ok {
+		t.Errorf("windows:\n%s", out)
 	}
 }
 
 func TestFlags(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "c.pb.gz")
-	out := mustFail(t, "-run=FailsOnPool", "-cgoheapprofile="+file, "./cases")
+	out := mustFail(t, "./cases", "-run=FailsOnPool", "-cgoheapprofile="+file)
 	if !strings.Contains(out, "go tool pprof "+file) {
 		t.Errorf("the report doesn't name %s:\n%s", file, out)
 	}
 	checkProfile(t, file, "cases.FromPool")
 
 	// By VerifyTestMain, at the end; relative to -outputdir.
-	mustPass(t, "-cgoheapprofile=main.pb.gz", "-outputdir="+folder, "./testmain")
+	mustPass(t, "./testmain", "-cgoheapprofile=main.pb.gz", "-outputdir="+folder)
 	checkProfile(t, filepath.Join(folder, "main.pb.gz"), "testmain.ignored")
 
 	// By a benchmark.
 	bench := filepath.Join(folder, "bench.pb.gz")
-	mustPass(t, "-run=^$", "-bench=Loop", "-benchtime=1x", "-cgoheapprofile="+bench, "./cases")
+	mustPass(t, "-run=^$", "-bench=Loop", "-benchtime=1x", "./cases", "-cgoheapprofile="+bench)
 	checkProfile(t, bench, "")
 
 	// A sample each gigabyte misses a small block.
-	mustPass(t, "-run=FailsOnPool", "-cgoheapprofilerate=1000000000", "./cases")
-	if out := mustFail(t, "-run=FailsOnPool", "-cgoheapprofilerate=0", "./cases"); !strings.Contains(out, "must be a number of bytes") {
+	mustPass(t, "./cases", "-run=FailsOnPool", "-cgoheapprofilerate=1000000000")
+	if out := mustFail(t, "./cases", "-run=FailsOnPool", "-cgoheapprofilerate=0"); !strings.Contains(out, "must be a number of bytes") {
 		t.Errorf("rate 0: %s", out)
 	}
 
