@@ -1,0 +1,27 @@
+// Package look answers in one look where the memory of a Go program with C in it is: Go, C, the allocator, or mappings of
+// its own. It serves a page with a verdict in one sentence, RSS broken down line by line, charts, and the C stacks that
+// hold most, grew most and are oldest; and what scrapers take.
+//
+//	mux := http.NewServeMux()
+//	look.Register(mux)
+//
+// registers
+//
+//	/debug/cgoheap/                  the page; POST to gc and trim beside it
+//	/debug/cgoheap/metrics           the numbers, for Prometheus
+//	/debug/pprof/delta_cgoheap?id=x  for continuous profilers: what consumer x has not been told of yet
+//	/debug/pprof/allheap             Go's heap profile and the C profile as one
+//
+// Importing this package does nothing. To have it all on [http.DefaultServeMux], as net/http/pprof does, import
+// github.com/cgoheap/cgoheap/go/look/register for its effect; it publishes the variable cgoheap of package expvar too.
+// As with net/http/pprof, whoever reaches the page can see the names of functions and files, and can make the program
+// collect garbage: don't serve it to strangers.
+//
+// # What it costs
+//
+// The first call of [Register] or [Handler] starts one goroutine that stays: it measures every two seconds, or less often
+// where that would take more than 1 % of one processor (reading /proc/self/smaps takes longer the more memory there is).
+// The history takes less than 1 MiB, however long the process runs: the last 600 moments, and 400 over its whole life.
+//
+// The rules of the verdicts and their thresholds are in verdict.go.
+package look

@@ -1,0 +1,185 @@
+package look
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+)
+
+const (
+	// recentMoments are kept one after the other.
+	recentMoments = 600
+	// lifeMoments cover the life of the process: when they are full every other one is dropped, and from then on half as
+	// many are kept.
+	lifeMoments = 400
+	// baselines are the moments that growth of single stacks can be asked since; they thin out as lifeMoments do.
+	baselines = 64
+	// baselineStacks is how many stacks each of them knows: those with most bytes in use.
+	baselineStacks = 256
+
+	// defaultInterval is the time between two moments, unless taking one costs too much.
+	defaultInterval = 2 * time.Second
+	// costFactor: at least this many times the time that a moment took passes before the next: 1 % of one processor.
+	costFactor = 100
+)
+
+// history is what the process remembers of itself: recentMoments + lifeMoments of some 300 bytes each, and baselines of
+// 4 KiB each, however long it runs.
+type history struct {
+	mu        sync.Mutex // protects all below
+	interval  time.Duration
+	recent    ring[moment]
+	life      thinning[moment]
+	baselines thinning[baseline]
+	err       error // of the last try to take a moment
+}
+
+// baseline is what each of the largest stacks had in use at one moment.
+type baseline struct {
+	time   time.Time
+	stacks [baselineStacks]struct {
+		id    uint32
+		bytes int64
+	}
+	n int
+	// floor: a stack that is not in the list had at most this much.
+	floor int64
+}
+
+func newHistory() *history {
+	return &history{
+		interval:  defaultInterval,
+		recent:    ring[moment]{room: make([]moment, 0, recentMoments)},
+		life:      thinning[moment]{room: make([]moment, 0, lifeMoments), every: 1},
+		baselines: thinning[baseline]{room: make([]baseline, 0, baselines), every: 1},
+	}
+}
+
+// run takes moments for as long as the process runs.
+func (h *history) run() {
+	for {
+		began := time.Now()
+		h.take()
+		h.mu.Lock()
+		interval := h.interval
+		h.mu.Unlock()
+		time.Sleep(max(interval, costFactor*time.Since(began)))
+	}
+}
+
+// take takes a moment and keeps it.
+func (h *history) take() {
+	m, _, err := measure()
+	largest := capi.LargestStacks(capi.Filter{}, baselineStacks)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err = err; err != nil {
+		return
+	}
+	h.recent.add(m)
+	h.life.add(m)
+	b := h.baselines.next()
+	if b == nil {
+		return
+	}
+	*b = baseline{time: m.time, n: len(largest)}
+	for i, s := range largest {
+		b.stacks[i].id, b.stacks[i].bytes = s.ID, s.InuseBytes
+	}
+	if len(largest) == baselineStacks {
+		b.floor = largest[baselineStacks-1].InuseBytes
+	}
+}
+
+// moments returns copies, oldest first.
+func (h *history) moments() (recent, life []moment) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.recent.all(), append([]moment(nil), h.life.room...)
+}
+
+// since returns the baseline nearest to t, and whether there is one.
+func (h *history) since(t time.Time) (found baseline, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.baselines.room {
+		b := &h.baselines.room[i]
+		if !ok || b.time.Sub(t).Abs() < found.time.Sub(t).Abs() {
+			found, ok = *b, true
+		}
+	}
+	return found, ok
+}
+
+// starts returns the times that [history.since] knows, oldest first.
+func (h *history) starts() (times []time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.baselines.room {
+		times = append(times, h.baselines.room[i].time)
+	}
+	return times
+}
+
+// bytes returns what a stack had in use, and whether that is known; if not, it is what it may have had at most.
+func (b *baseline) bytes(id uint32) (bytes int64, known bool) {
+	for _, s := range b.stacks[:b.n] {
+		if s.id == id {
+			return s.bytes, true
+		}
+	}
+	return b.floor, b.floor == 0
+}
+
+// ring keeps the newest that its room holds.
+type ring[T any] struct {
+	room []T
+	next int // where the next goes once the room is full
+}
+
+func (r *ring[T]) add(v T) {
+	if len(r.room) < cap(r.room) {
+		r.room = append(r.room, v)
+		return
+	}
+	r.room[r.next] = v
+	r.next = (r.next + 1) % len(r.room)
+}
+
+// all returns copies, oldest first.
+func (r *ring[T]) all() []T {
+	return append(append([]T(nil), r.room[r.next:]...), r.room[:r.next]...)
+}
+
+// thinning keeps the first and every so-manieth of the rest: whenever the room is full, every other one goes and the
+// distance doubles.
+type thinning[T any] struct {
+	room  []T
+	every int // of those that come, one is kept
+	skip  int // to come before the next is kept
+}
+
+// next returns the place for the one that comes, or nil when it isn't kept.
+func (t *thinning[T]) next() *T {
+	if t.skip > 0 {
+		t.skip--
+		return nil
+	}
+	if len(t.room) == cap(t.room) {
+		for i := 0; 2*i < len(t.room); i++ {
+			t.room[i] = t.room[2*i]
+		}
+		t.room = t.room[:(len(t.room)+1)/2]
+		t.every *= 2
+	}
+	t.skip = t.every - 1
+	t.room = t.room[:len(t.room)+1]
+	return &t.room[len(t.room)-1]
+}
+
+func (t *thinning[T]) add(v T) {
+	if place := t.next(); place != nil {
+		*place = v
+	}
+}

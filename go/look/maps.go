@@ -1,0 +1,287 @@
+//go:build linux
+
+package look
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+)
+
+// mapping is one entry of /proc/self/smaps.
+type mapping struct {
+	start, end uint64
+	rights     string // as in "rw-p"
+	path       string
+	rss        uint64
+}
+
+func (m *mapping) anonymous() bool { return m.path == "" || (m.path[0] == '[' && m.path != "[heap]") }
+
+// readMappings reads /proc/self/smaps.
+func readMappings() ([]mapping, error) {
+	data, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return nil, err
+	}
+	return parseMappings(data), nil
+}
+
+func parseMappings(data []byte) []mapping {
+	var all []mapping
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		line := lines.Bytes()
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] >= 'A' && line[0] <= 'Z' { // a field; addresses are in small letters
+			if rest, ok := bytes.CutPrefix(line, []byte("Rss:")); ok && len(all) > 0 {
+				fields := bytes.Fields(rest)
+				if len(fields) > 0 {
+					kb, _ := strconv.ParseUint(string(fields[0]), 10, 64)
+					all[len(all)-1].rss = kb << 10
+				}
+			}
+			continue
+		}
+		// start-end rights offset device inode path
+		fields := bytes.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		low, high, ok := bytes.Cut(fields[0], []byte("-"))
+		if !ok {
+			continue
+		}
+		start, err1 := strconv.ParseUint(string(low), 16, 64)
+		end, err2 := strconv.ParseUint(string(high), 16, 64)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		m := mapping{start: start, end: end, rights: string(fields[1])}
+		if len(fields) > 5 {
+			m.path = string(bytes.Join(fields[5:], []byte(" ")))
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// owners says whose the resident memory of the process is, in bytes, as far as its mappings tell.
+type owners struct {
+	rss          uint64 // of all mappings: what the rest adds up to
+	goHeap       uint64
+	arenas       uint64 // of malloc: the break and the heaps of its other arenas
+	mmapped      uint64 // of malloc: large blocks, each a mapping of its own
+	mmappedFound uint64 // their sizes, resident or not
+	threads      uint64 // stacks
+	code         uint64 // the program and its libraries: code and variables
+	files        uint64 // other files and shared memory
+	own          uint64 // cgoheap's tables
+	nobody       []piece
+}
+
+// piece is a stretch of memory that nobody is known to own.
+type piece struct{ start, end, rss uint64 }
+
+// heapObject tells where Go's heap is: arenas lie one behind the other from a base that the runtime chooses.
+var heapObject = new([64]byte)
+
+const (
+	pageSize = 4096
+	// arenaRegion: Go looks for room for its heap at multiples of 1 TiB (plus a constant), far below the kernel's own choice.
+	arenaRegion = 40
+	// heapMax is glibc's HEAP_MAX_SIZE: the heaps of arenas other than the first are aligned at it.
+	heapMax = 64 << 20
+	// maxProbes bounds the look for headers of malloc, in reads of 32 bytes.
+	maxProbes = 100_000
+)
+
+// readOwners goes through the mappings. Nothing tells who made an anonymous mapping, so each is recognised by something only
+// its owner does: see the comments below. What can't be recognised stays nobody's.
+func readOwners() (*owners, error) {
+	mappings, err := readMappings()
+	if err != nil {
+		return nil, err
+	}
+	o := &owners{}
+	mem, err := os.Open("/proc/self/mem")
+	if err == nil {
+		defer mem.Close()
+	}
+	look := &prober{mem: mem, left: maxProbes}
+	own := capi.OwnRanges()
+	slices.SortFunc(own, func(a, b capi.Range) int { return int(int64(a.Start) - int64(b.Start)) })
+	executable := map[string]bool{}
+	for i := range mappings {
+		if m := &mappings[i]; len(m.rights) > 2 && m.rights[2] == 'x' {
+			executable[m.path] = true
+		}
+	}
+	goRegion := uint64(uintptr(unsafe.Pointer(heapObject))) >> arenaRegion
+	for i := range mappings {
+		m := &mappings[i]
+		o.rss += m.rss
+		if m.rss == 0 {
+			continue
+		}
+		var before *mapping
+		if i > 0 && mappings[i-1].end == m.start {
+			before = &mappings[i-1]
+		}
+		switch {
+		case m.path == "[heap]": // the break, which only malloc moves
+			o.arenas += m.rss
+		case m.path == "[stack]":
+			o.threads += m.rss
+		case m.path != "" && m.path[0] == '/' && executable[m.path]:
+			o.code += m.rss
+		case m.path != "" && (m.path[0] == '/' || m.path[0] != '['):
+			o.files += m.rss
+		case m.path == "[vdso]" || m.path == "[vvar]" || m.path == "[vvar_vclock]":
+			o.code += m.rss
+		case m.start>>arenaRegion == goRegion || bytes.HasPrefix([]byte(m.path), []byte("[anon: Go: heap")):
+			o.goHeap += m.rss
+		case m.path == "" && before != nil && before.path != "" && before.path[0] == '/' && executable[before.path] &&
+			before.rights == "rw-p" && m.rights == "rw-p":
+			// The variables that begin as zero (.bss) follow the others, with no name of their own.
+			o.code += m.rss
+		case before != nil && before.path == "" && before.rights == "---p" && before.end-before.start <= 64<<10 &&
+			m.rights == "rw-p":
+			// A thread's stack: a small guard lies below it.
+			o.threads += m.rss
+		default:
+			o.divide(m, own, look)
+		}
+	}
+	return o, nil
+}
+
+// divide finds out whose the parts of an anonymous mapping are: neighbours of different owners are one for the kernel.
+func (o *owners) divide(m *mapping, own []capi.Range, look *prober) {
+	resident := residency(m)
+	claimed := uint64(0)
+	rest := m.start // what lies below is settled
+	nobodys := func(end uint64) {
+		if end > rest {
+			if rss := resident.bytes(rest, end); rss > 0 {
+				o.nobody = append(o.nobody, piece{rest, end, rss})
+			}
+		}
+		rest = max(rest, end)
+	}
+	claim := func(to *uint64, start, end uint64) {
+		nobodys(start)
+		rss := resident.bytes(max(start, rest), end)
+		*to += rss
+		claimed += rss
+		rest = max(rest, end)
+	}
+	for at := m.start; at < m.end; {
+		if len(own) > 0 && own[0].Start+own[0].Bytes <= at {
+			own = own[1:]
+			continue
+		}
+		if len(own) > 0 && own[0].Start <= at {
+			end := min(own[0].Start+own[0].Bytes, m.end)
+			claim(&o.own, at, end)
+			at = (end + pageSize - 1) &^ (pageSize - 1)
+			continue
+		}
+		if !resident.at(at) {
+			at += pageSize
+			continue
+		}
+		if at%heapMax == 0 {
+			// struct heap_info { ar_ptr, prev, size, mprotect_size, pagesize } at the start of each heap.
+			if h, ok := look.words(at); ok && h[0] != 0 && h[2] <= h[3] && h[2] > 0 && h[3] <= heapMax && h[3]%pageSize == 0 &&
+				h[3] > 0 && (h[0] >= at || h[0]%16 == 0) && at+h[3] <= m.end && h[1]%heapMax == 0 {
+				claim(&o.arenas, at, at+h[3])
+				at += h[3]
+				continue
+			}
+		}
+		// A block with a mapping of its own begins with what is before it (nothing), and its size, of which bit 1 is set.
+		if c, ok := look.words(at); ok && c[0] == 0 && c[1]&7 == 2 && (c[1]&^7)%pageSize == 0 && c[1] >= pageSize &&
+			c[1]&^7 <= m.end-at {
+			size := c[1] &^ 7
+			claim(&o.mmapped, at, at+size)
+			o.mmappedFound += size
+			at += size
+			continue
+		}
+		at += pageSize
+	}
+	nobodys(m.end)
+	// The pages may have changed since smaps was read. The sum is smaps'.
+	total := claimed
+	for _, p := range o.nobody {
+		if p.start >= m.start && p.end <= m.end {
+			total += p.rss
+		}
+	}
+	if m.rss > total {
+		o.nobody = append(o.nobody, piece{m.start, m.start, m.rss - total})
+	} else if m.rss < total {
+		o.rss += total - m.rss
+	}
+}
+
+// prober reads words of our own memory that another thread may unmap at any moment.
+type prober struct {
+	mem  *os.File
+	left int
+}
+
+func (p *prober) words(at uint64) (w [4]uint64, ok bool) {
+	if p.mem == nil || p.left == 0 {
+		return w, false
+	}
+	p.left--
+	var raw [32]byte
+	if n, err := p.mem.ReadAt(raw[:], int64(at)); err != nil || n != len(raw) {
+		return w, false
+	}
+	for i := range w {
+		w[i] = binary.LittleEndian.Uint64(raw[8*i:])
+	}
+	return w, true
+}
+
+// pages says of each page of a mapping whether it is resident.
+type pages struct {
+	start uint64
+	in    []byte
+}
+
+func residency(m *mapping) pages {
+	p := pages{m.start, make([]byte, (m.end-m.start)/pageSize)}
+	if len(p.in) > 0 {
+		// It fails when a part has been unmapped meanwhile: then nothing counts as resident.
+		syscall.Syscall(syscall.SYS_MINCORE, uintptr(m.start), uintptr(m.end-m.start), uintptr(unsafe.Pointer(&p.in[0])))
+	}
+	return p
+}
+
+func (p pages) at(address uint64) bool {
+	i := (address - p.start) / pageSize
+	return i < uint64(len(p.in)) && p.in[i]&1 != 0
+}
+
+func (p pages) bytes(start, end uint64) (rss uint64) {
+	if end <= start {
+		return 0
+	}
+	for _, in := range p.in[(start-p.start)/pageSize : min((end-p.start+pageSize-1)/pageSize, uint64(len(p.in)))] {
+		rss += uint64(in&1) * pageSize
+	}
+	return rss
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package look
+
+import "errors"
+
+type owners struct {
+	rss, goHeap, arenas, mmapped, mmappedFound, threads, code, files, own uint64
+	nobody                                                                []piece
+}
+
+type piece struct{ start, end, rss uint64 }
+
+func readOwners() (*owners, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,272 @@
+package look
+
+import (
+	"bytes"
+	"crypto/rand"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	cgoheap "github.com/cgoheap/cgoheap/go"
+)
+
+//go:embed page.html
+var pageText string
+
+// Everything that the program or the reader can name is escaped by html/template: C++ names are full of < and >.
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"size": size[int64],
+	"args": func(rows []stackRow, which string) any {
+		return struct {
+			Rows  []stackRow
+			Which string
+		}{rows, which}
+	},
+}).Parse(pageText))
+
+type page struct {
+	Program, Nonce, URL      string
+	PID                      int
+	Verdict                  verdict
+	Share                    string // of the stack that a C leak is from
+	Window                   string
+	Moments                  int
+	Problems                 []string
+	Lines                    []line
+	RSS                      uint64
+	RSSSize                  string
+	Large                    []string
+	Groups                   []group
+	Last                     string
+	Starts                   []startOption
+	Stacks                   stackTables
+	Age, Coverage, Rate, Now string
+	Series                   chart
+}
+
+// line is a part of RSS.
+type line struct {
+	Key, Title, Note, Source, Class string
+	Bytes                           uint64
+	Size, Share, Width              string
+}
+
+type startOption struct {
+	Value    int64
+	Text     string
+	Selected bool
+}
+
+// group is a colour of the chart, and the parts that it stands for.
+type group struct {
+	Title, Class string
+	parts        []part
+}
+
+var groups = []group{
+	{"Go", "go", []part{goLive, goDead, goIdle, goStacks, goRuntime}},
+	{"C in use", "c", []part{cLive, cMore}},
+	{"C freed but kept", "kept", []part{cFree}},
+	{"Mappings and files of others", "map", []part{mapped, files}},
+	{"The rest", "rest", []part{threadStacks, code, own, unexplained}},
+}
+
+func classOf(p part) string {
+	for _, g := range groups {
+		for _, member := range g.parts {
+			if member == p {
+				return g.Class
+			}
+		}
+	}
+	return "rest"
+}
+
+// chart is what the page's script draws.
+type chart struct {
+	Titles, Classes []string
+	Recent, Life    series
+}
+
+type series struct {
+	Time   []int64 // milliseconds
+	Groups [][]uint64
+	Live   []uint64
+}
+
+func newSeries(moments []moment) series {
+	s := series{Time: []int64{}, Groups: make([][]uint64, len(groups)), Live: []uint64{}}
+	for i := range s.Groups {
+		s.Groups[i] = []uint64{}
+	}
+	for i := range moments {
+		m := &moments[i]
+		s.Time = append(s.Time, m.time.UnixMilli())
+		s.Live = append(s.Live, m.cLiveBytes)
+		for j, g := range groups {
+			sum := uint64(0)
+			for _, p := range g.parts {
+				sum += m.resident[p]
+			}
+			s.Groups[j] = append(s.Groups[j], sum)
+		}
+	}
+	return s
+}
+
+func servePage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	if !supported {
+		http.Error(w, cgoheap.ErrUnsupported.Error(), http.StatusNotImplemented)
+		return
+	}
+	p, err := newPage(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	var out bytes.Buffer
+	if err := pageTemplate.Execute(&out, p); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; img-src data:; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", p.Nonce, p.Nonce))
+	w.Write(out.Bytes())
+}
+
+func newPage(r *http.Request) (*page, error) {
+	now, large, err := measure()
+	if err != nil {
+		return nil, err
+	}
+	var stats cgoheap.Stats
+	cgoheap.ReadStats(&stats)
+	recent, life := server.history.moments()
+	recent = append(recent, now)
+	if len(life) == 0 {
+		life = recent
+	}
+	life = append(life, now)
+	p := &page{
+		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), Nonce: rand.Text(), URL: baseURL(r),
+		Verdict: judge(recent, life), Moments: len(recent) - 1, RSS: now.rss, RSSSize: size(now.rss), Groups: groups,
+		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.time.Format(time.DateTime),
+		Rate:   size(uint64(stats.Rate)),
+		Series: chart{Recent: newSeries(recent), Life: newSeries(life)},
+	}
+	for _, g := range groups {
+		p.Series.Titles, p.Series.Classes = append(p.Series.Titles, g.Title), append(p.Series.Classes, g.Class)
+	}
+	if p.Verdict.Window > 0 {
+		p.Window = duration(p.Verdict.Window)
+	}
+	p.Lines = newLines(&now)
+	for i, piece := range large[:min(len(large), 8)] {
+		p.Large = append(p.Large, fmt.Sprintf("%d. %#x-%#x: %s resident", i+1, piece.start, piece.end, size(piece.rss)))
+	}
+	p.Problems = problems(&stats)
+
+	// Since the moment that the reader asks for; else since the beginning of the verdict's window.
+	since := p.Verdict.begin
+	if ms, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64); err == nil {
+		since = time.UnixMilli(ms)
+	}
+	age := oldAge
+	if seconds, err := time.ParseDuration(r.URL.Query().Get("age")); err == nil && seconds >= 0 {
+		age = seconds
+	}
+	p.Age = duration(age)
+	b, known := server.history.since(since)
+	for _, t := range server.history.starts() {
+		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.time.Sub(t))), t.Equal(b.time)})
+	}
+	if p.Stacks, err = readStacks(b, known, age, server.began); err != nil {
+		p.Problems = append(p.Problems, err.Error())
+	}
+	if p.Verdict.Kind == kindLeak || p.Verdict.Kind == kindFinalizers {
+		p.Share = shareOf(p.Stacks.Growing)
+	}
+	return p, nil
+}
+
+// shareOf names the stack that grew most.
+func shareOf(growing []stackRow) string {
+	var all int64
+	for i := range growing {
+		all += growing[i].Growth
+	}
+	if all <= 0 {
+		return ""
+	}
+	top := &growing[0]
+	return fmt.Sprintf("%.0f %% of it is from %s, called by %s.", 100*float64(top.Growth)/float64(all), top.Line, top.Caller)
+}
+
+func newLines(m *moment) (lines []line) {
+	for p, info := range partInfo {
+		bytes := m.resident[p]
+		share := 100 * float64(bytes) / float64(max(m.rss, 1))
+		l := line{Key: info.key, Title: info.title, Source: info.source, Class: classOf(part(p)), Bytes: bytes, Size: size(bytes),
+			Share: fmt.Sprintf("%.1f %%", share), Width: fmt.Sprintf("%.1f", share)}
+		switch part(p) {
+		case cLive:
+			l.Note = fmt.Sprintf("asked for: %s ± %s", size(m.cLiveBytes), size(m.cMargin))
+			if m.cLiveBytes > bytes+bytes/50 {
+				l.Note += ", the rest of it never touched"
+			}
+		case cMore:
+			l.Note = fmt.Sprintf("malloc says %s are in use, %s of it in mappings of their own", size(m.mallocUsed), size(m.mallocMmapped))
+		case cFree:
+			l.Note = fmt.Sprintf("free in malloc, resident or not: %s", size(m.mallocFree))
+		case goStacks:
+			l.Note = fmt.Sprintf("%d goroutines", m.goroutines)
+		case goDead:
+			l.Note = "no garbage collection yet"
+			if !m.lastGC.IsZero() {
+				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(m.time.Sub(m.lastGC)))
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func problems(s *cgoheap.Stats) (out []string) {
+	switch {
+	case s.Rate == 0:
+		out = append(out, "Sampling is off: C live stays as it was, see cgoheap.SetRate.")
+	case s.Interpose == cgoheap.InterposeAside || s.Interpose == cgoheap.InterposePartly:
+		out = append(out, "The program has another allocator than glibc's: what malloc is said to keep is not its.")
+	}
+	if !s.GoFrames {
+		out = append(out, "C stacks have no Go frames: "+s.GoFramesProblem)
+	}
+	return out
+}
+
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]+$`)
+
+// baseURL is the server's address for commands that the reader copies: a Host header is anything a client sends.
+func baseURL(r *http.Request) string {
+	host := r.Host
+	if !plainHost.MatchString(host) || host[0] == '-' {
+		host = "localhost"
+	}
+	if r.TLS != nil {
+		return "https://" + host
+	}
+	return "http://" + host
+}

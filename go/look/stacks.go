@@ -1,0 +1,172 @@
+package look
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+)
+
+// stackRow is one C stack as the page shows it.
+type stackRow struct {
+	InUse, Alloc int64
+	Objects      int64
+	Growth       int64 // since the baseline
+	AtLeast      bool  // the stack was too small then to be remembered: it grew by this or a little more
+	Old          int64 // bytes that outlived the age asked for
+	Rate         int64 // bytes allocated in all, per minute of the process's life
+	Line         string
+	Caller       string
+	Frames       []string // leaf first
+}
+
+const (
+	topStacks = 15
+	// oldAge is what "outlived" means, unless ?age= says otherwise.
+	oldAge = 2 * time.Minute
+)
+
+// stackTables are the lists of the page.
+type stackTables struct {
+	Largest, Growing, Old []stackRow
+	Since                 time.Time // that growth is counted from
+}
+
+// readStacks names the stacks that are largest, that grew most since a moment, and whose live blocks are oldest.
+func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t stackTables, err error) {
+	all := capi.LargestStacks(capi.Filter{}, 4096)
+	old := map[uint32]int64{}
+	for _, s := range capi.LargestStacks(capi.Filter{MinAge: age}, 4096) {
+		old[s.ID] = s.InuseBytes
+	}
+	rows := map[uint32]*stackRow{}
+	minutes := max(time.Since(began).Minutes(), 1.0/60)
+	for _, s := range all {
+		row := &stackRow{InUse: s.InuseBytes, Alloc: s.AllocBytes, Objects: s.InuseObjects, Old: old[s.ID],
+			Rate: int64(float64(s.AllocBytes) / minutes)}
+		if known {
+			before, exact := b.bytes(s.ID)
+			row.Growth, row.AtLeast = s.InuseBytes-before, !exact
+		}
+		rows[s.ID] = row
+	}
+	// The largest of each list, by number; what follows needs names for these only.
+	top := func(value func(*stackRow) int64) (ids []uint32) {
+		for id, row := range rows {
+			if value(row) > 0 {
+				ids = append(ids, id)
+			}
+		}
+		slices.SortFunc(ids, func(a, b uint32) int {
+			if d := value(rows[b]) - value(rows[a]); d != 0 {
+				return sign(d)
+			}
+			return sign(int64(a) - int64(b))
+		})
+		return ids[:min(len(ids), topStacks)]
+	}
+	largest := top(func(r *stackRow) int64 { return r.InUse })
+	growing := top(func(r *stackRow) int64 { return r.Growth })
+	// Suspects: what is old, against what the stack allocates anyway.
+	oldest := top(func(r *stackRow) int64 { return r.Old })
+	slices.SortStableFunc(oldest, func(a, b uint32) int { return sign(suspicion(rows[b]) - suspicion(rows[a])) })
+
+	if err := nameStacks(rows, slices.Concat(largest, growing, oldest)); err != nil {
+		return t, err
+	}
+	list := func(ids []uint32) (out []stackRow) {
+		for _, id := range ids {
+			out = append(out, *rows[id])
+		}
+		return out
+	}
+	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.time}, nil
+}
+
+// suspicion ranks by the share of all that a stack ever allocated which is live and old: a cache that is full has a small
+// one, a leak has one near 1. In the unit of bytes, so that what is small stays below.
+func suspicion(r *stackRow) int64 {
+	if r.Alloc <= 0 {
+		return 0
+	}
+	return int64(float64(r.Old) * float64(r.Old) / float64(max(r.Alloc, r.Old)))
+}
+
+func sign(n int64) int {
+	switch {
+	case n < 0:
+		return -1
+	case n > 0:
+		return 1
+	}
+	return 0
+}
+
+// nameStacks fills in the frames of some rows.
+func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	s, err := capi.Take()
+	if err != nil {
+		return err
+	}
+	defer s.Free()
+	slices.Sort(ids)
+	if err := s.Keep(slices.Compact(ids)); err != nil {
+		return err
+	}
+	stacks := s.Stacks()
+	data, err := s.EncodeEach()
+	if err != nil {
+		return err
+	}
+	p, err := profiledata.Decode(data)
+	if err != nil {
+		return err
+	}
+	if len(p.Samples) != len(stacks) {
+		return fmt.Errorf("cgoheap: %d samples for %d stacks", len(p.Samples), len(stacks))
+	}
+	for i := range stacks {
+		row := rows[stacks[i].ID]
+		if row == nil {
+			continue
+		}
+		for j := range p.Samples[i].Stack {
+			f := &p.Samples[i].Stack[j]
+			text := frameText(f)
+			row.Frames = append(row.Frames, text)
+			if row.Line == "" {
+				row.Line = text
+			}
+			if row.Caller == "" && isGo(f) {
+				row.Caller = text
+			}
+		}
+		if row.Caller == "" {
+			row.Caller = "not called from Go"
+		}
+	}
+	return nil
+}
+
+func isGo(f *profiledata.Frame) bool { return filepath.Ext(f.File) == ".go" && !isStub(f) }
+
+// isStub says whether a frame is a call C.x: its file is the Go file that wrote it, but it is where C begins.
+func isStub(f *profiledata.Frame) bool { return len(f.Function) > 2 && f.Function[:2] == "C." }
+
+func frameText(f *profiledata.Frame) string {
+	switch {
+	case f.Function == "" && f.Object != "":
+		return fmt.Sprintf("%s+%#x", filepath.Base(f.Object), f.Offset)
+	case f.Function == "":
+		return fmt.Sprintf("%#x", f.Address)
+	case f.File == "":
+		return f.Function
+	}
+	return fmt.Sprintf("%s %s:%d", f.Function, filepath.Base(f.File), f.Line)
+}
