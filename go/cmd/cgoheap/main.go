@@ -18,6 +18,11 @@
 //	// #cgo CPPFLAGS: -I${SRCDIR} -include cgoheap.h
 //
 // Files of these names that don't come from cgoheap are left alone, and the command fails.
+//
+//	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap libs
+//
+// prints what a C program that holds Go code, built with -buildmode=c-archive, must be linked with besides: Go puts no other
+// archive into the one that it makes.
 package main
 
 import (
@@ -36,6 +41,7 @@ import (
 
 const usage = `usage:
   cgoheap cflags        print the C compiler's flag for the folder of cgoheap.h
+  cgoheap libs          print what a C program with a Go c-archive is linked with
   cgoheap header DIR    copy cgoheap.h and all that it includes into DIR`
 
 func main() {
@@ -48,15 +54,18 @@ func main() {
 func run(arguments []string, out io.Writer) error {
 	switch {
 	case len(arguments) == 1 && arguments[0] == "cflags":
-		folder, err := headerFolder()
+		folder, err := folderOf("include")
 		if err != nil {
 			return err
 		}
-		flag := "-I" + folder
-		if strings.ContainsAny(folder, " \t") {
-			flag = `"` + flag + `"` // as the go command splits its CGO_ variables
+		_, err = fmt.Fprintln(out, quoted("-I"+folder))
+		return err
+	case len(arguments) == 1 && arguments[0] == "libs":
+		folder, err := folderOf("go/internal/lib/linux_amd64")
+		if err != nil {
+			return err
 		}
-		_, err = fmt.Fprintln(out, flag)
+		_, err = fmt.Fprintln(out, quoted(filepath.Join(folder, "libcgoheap.a")), "-lpthread -ldl -lm")
 		return err
 	case len(arguments) == 2 && arguments[0] == "header":
 		return copyHeader(arguments[1])
@@ -64,9 +73,17 @@ func run(arguments []string, out io.Writer) error {
 	return errors.New(usage)
 }
 
-// headerFolder asks the go command, which alone knows of vendor folders, replacements and workspaces.
-func headerFolder() (string, error) {
-	const pkg = "github.com/cgoheap/cgoheap/include"
+// quoted is a flag as the go command splits its CGO_ variables.
+func quoted(flag string) string {
+	if strings.ContainsAny(flag, " \t") {
+		return `"` + flag + `"`
+	}
+	return flag
+}
+
+// folderOf asks the go command, which alone knows of vendor folders, replacements and workspaces.
+func folderOf(part string) (string, error) {
+	pkg := "github.com/cgoheap/cgoheap/" + part
 	var problem bytes.Buffer
 	command := exec.Command("go", "list", "-f", "{{.Dir}}", pkg)
 	command.Stderr = &problem

