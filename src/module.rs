@@ -320,8 +320,29 @@ pub fn describe(id: ModuleId) -> Option<Module> {
         load_bias: entry.load_bias,
         path,
         build_id: entry.build_id.to_vec(),
-        loaded: ask_loader(entry.exec_start).is_some_and(|loaded| loaded.is(entry)),
+        loaded: is_loaded(entry),
     })
+}
+
+/// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
+/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: control, with
+/// no lock of ours held: who holds the loader's may allocate.
+fn is_loaded(entry: &Entry) -> bool {
+    struct Question<'a> {
+        entry: &'a Entry,
+        answer: bool,
+    }
+    unsafe extern "C" fn look(_: *mut libc::dl_phdr_info, _: usize, question: *mut c_void) -> c_int {
+        const ENOUGH: c_int = 1; // the lock is what we came for
+        // SAFETY: the pointer below, used by nobody else meanwhile.
+        let question = unsafe { &mut *question.cast::<Question>() };
+        question.answer = ask_loader(question.entry.exec_start).is_some_and(|loaded| loaded.is(question.entry));
+        ENOUGH
+    }
+    let mut question = Question { entry, answer: false };
+    // SAFETY: `look` neither unwinds nor keeps the pointer.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut question).cast()) };
+    question.answer
 }
 
 #[cfg(test)]

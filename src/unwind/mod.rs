@@ -25,7 +25,7 @@ const LARGEST_FRAME: u64 = 16 << 20;
 /// Handlers that interrupted each other, at most.
 const MAX_SIGNALS: u32 = 4;
 
-/// Room for one stack, on the stack of the thread that is being sampled.
+/// Room for one stack; hooks borrow theirs from [`crate::hook::scratch`].
 pub struct StackBuffer {
     frames: [Frame; MAX_FRAMES],
     length: usize,
@@ -33,14 +33,24 @@ pub struct StackBuffer {
 
 impl Default for StackBuffer {
     fn default() -> StackBuffer {
+        StackBuffer::new()
+    }
+}
+
+impl StackBuffer {
+    /// An empty buffer.
+    pub const fn new() -> StackBuffer {
         StackBuffer {
             frames: [const { Frame::new(0, ModuleId::UNKNOWN) }; MAX_FRAMES],
             length: 0,
         }
     }
-}
 
-impl StackBuffer {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
     /// Adds a frame; false when the buffer is full.
     #[inline]
     pub fn push(&mut self, frame: Frame) -> bool {
@@ -108,10 +118,7 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
             Ok(caller) => {
                 // Only a signal frame leads down, far up, or over a hole: a handler on a stack of its own interrupted
                 // another. (Bounded, since two broken frames could lead to each other.)
-                if caller.sp <= registers.sp
-                    || caller.sp - registers.sp > LARGEST_FRAME
-                    || !memory.reaches(caller.sp)
-                {
+                if caller.sp <= registers.sp || caller.sp - registers.sp > LARGEST_FRAME || !memory.reaches(caller.sp) {
                     signals += 1;
                     if signals > MAX_SIGNALS || !memory.move_to(caller.sp, thread) {
                         return End::UnreadableStack;

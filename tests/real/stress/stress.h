@@ -1,0 +1,8 @@
+/* Churn over a shared table of blocks: who takes a block out frees or moves it, whoever has made it. */
+void stress_churn(unsigned seed, int rounds);
+void stress_threads(int threads, int rounds); /* C threads that churn, come and go; returns when all are done */
+void stress_stop(void);
+void stress_live(long *objects, long *bytes); /* what is in the table; nobody may churn meanwhile */
+void stress_free_all(void);
+int stress_bad(void); /* blocks whose content was not what it should be */
+int stress_library(const char *file, int times);

@@ -1,0 +1,78 @@
+package stress
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	cgoheap "github.com/cgoheap/cgoheap/go"
+	"github.com/cgoheap/cgoheap/tests/real/heap"
+)
+
+// 64 threads of C and Go, snapshots and libraries that come and go: in the end the profile is right to the byte.
+func TestEverythingAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "plugin.so")
+	source := filepath.Join(t.TempDir(), "plugin.c")
+	const text = "void plugin_run(void (*churn)(unsigned, int)) { for (unsigned i = 0; i < 10; i++) churn(i, 20); }\n"
+	if err := os.WriteFile(source, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-O1", "-shared", "-fPIC", "-o", file, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	length := 5 * time.Second
+	if os.Getenv("CGOHEAP_LONG") != "" {
+		length = 3 * time.Minute
+	}
+
+	var done atomic.Bool
+	var all sync.WaitGroup
+	all.Go(func() { threads(32, 2000) })
+	for i := range 32 {
+		all.Go(func() {
+			for seed := uint32(i); !done.Load(); seed += 32 {
+				churn(seed, 500)
+			}
+		})
+	}
+	snapshots, rounds := 0, 0
+	all.Go(func() {
+		for ; !done.Load(); snapshots++ {
+			if err := cgoheap.WriteHeapProfile(io.Discard); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	all.Go(func() {
+		for ; !done.Load(); rounds++ {
+			if library(file, 10) != 0 {
+				t.Error("dlopen")
+				return
+			}
+		}
+	})
+	time.Sleep(length)
+	done.Store(true)
+	stop()
+	all.Wait()
+
+	if n := bad(); n != 0 {
+		t.Errorf("%d blocks were not what they should be", n)
+	}
+	objects, bytes := live()
+	p := heap.Now(t)
+	p.Expect(t, objects, bytes, "stress_churn")
+	got := p.Sum("stress_churn")
+	t.Logf("%d allocations, %d snapshots, %d libraries, %d blocks live", got.AllocObjects, snapshots, 10*rounds, objects)
+	if objects < 1000 || snapshots < 3 || rounds < 3 || got.AllocObjects < 100_000 {
+		t.Error("that was no stress")
+	}
+	freeAll()
+	heap.Now(t).Expect(t, 0, 0, "stress_churn")
+	heap.ExpectWhole(t)
+}
