@@ -1,6 +1,6 @@
 # Every target sets up what it needs, or says in one line what is missing.
 
-.PHONY: build demo demo-serve picture test test-long check lint clean
+.PHONY: build demo demo-serve picture test test-long bench check lint clean
 
 build: ## the archive, so that go build and go test work on the Go packages
 	@scripts/setup.sh
@@ -20,6 +20,9 @@ test: build ## every test, with the seconds that each part took
 
 test-long: build ## the same, with the long versions of stress and statistics
 	@CGOHEAP_LONG=1 scripts/test.sh
+
+bench: build ## cgoheap and its peers side by side: a dated report in tests/bench/results/; BENCH_QUICK=1 takes minutes less
+	@scripts/bench.sh
 
 lint:
 	@scripts/setup.sh

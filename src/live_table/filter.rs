@@ -47,7 +47,7 @@ pub(crate) const FILTER_MULTIPLIER: i32 = 0x9E37_79B1_u32 as i32;
 
 /// The hash of an address that the filter and the choice of the shard go by.
 #[inline(always)]
-pub(crate) const fn slot_hash(address: u64) -> u32 {
+pub const fn slot_hash(address: u64) -> u32 {
     (address as u32).wrapping_mul(FILTER_MULTIPLIER as u32)
 }
 
@@ -185,19 +185,21 @@ impl Arrays {
     }
 
     /// Brings this shard, which has blocks at these addresses, up to the array that all shards are moving to.
-    pub fn carry_over(&mut self, growth: &Growth, addresses: impl Iterator<Item = u64>) {
+    /// Whether there was anything to do: each shard says so once a growth.
+    pub fn carry_over(&mut self, growth: &Growth, addresses: impl Iterator<Item = u64>) -> bool {
         self.settle(growth);
         // SAFETY: points to an arena piece that lives for ever, or is null.
         let Some(target) = (unsafe { growth.target.load(Acquire).as_ref() }) else {
-            return;
+            return false;
         };
-        if self.growing.is_some() || self.current.is_some_and(|array| array.bits >= target.bits) {
-            return;
+        if self.growing.is_some() || self.current.is_none_or(|array| array.bits >= target.bits) {
+            return false;
         }
         for address in addresses {
             target.insert(address);
         }
         self.growing = Some(*target);
+        true
     }
 
     /// Follows what has been published: a shard that was carried over no longer writes to the old array.
@@ -222,7 +224,7 @@ pub struct Growth {
     target: AtomicPtr<Array>,
     /// 1 from the decision to grow until the new array is published.
     busy: AtomicUsize,
-    /// Next shard to be carried over; `shards` or more when all have been given out.
+    /// Counts the shards offered for carrying over, round and round: one that is busy has its turn again.
     next_shard: AtomicUsize,
     /// Shards that have been carried over.
     done: AtomicUsize,
@@ -236,7 +238,7 @@ impl Growth {
             published: AtomicPtr::new(core::ptr::null_mut()),
             target: AtomicPtr::new(core::ptr::null_mut()),
             busy: AtomicUsize::new(0),
-            next_shard: AtomicUsize::new(shards),
+            next_shard: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             shards,
         }
@@ -295,9 +297,8 @@ impl Growth {
             .flatten()
         {
             Some(place) => {
-                self.target.store(place, Release);
                 self.done.store(0, Relaxed);
-                self.next_shard.store(0, Release);
+                self.target.store(place, Release);
             }
             None => self.busy.store(0, Release),
         }
@@ -305,11 +306,10 @@ impl Growth {
 
     /// A shard that the caller must carry over now, if growth is under way. Context: hook.
     pub fn next_shard(&self) -> Option<usize> {
-        if self.next_shard.load(Relaxed) >= self.shards {
+        if self.busy.load(Relaxed) == 0 || self.target.load(Acquire) == self.published.load(Acquire) {
             return None;
         }
-        let shard = self.next_shard.fetch_add(1, Acquire);
-        (shard < self.shards).then_some(shard)
+        Some(self.next_shard.fetch_add(1, Relaxed) % self.shards)
     }
 
     /// The shard that [`Growth::next_shard`] gave has been carried over; the last one publishes.

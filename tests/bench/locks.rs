@@ -1,0 +1,77 @@
+//! How long a snapshot holds a lock of the live table, in CPU time of its thread: one line of JSON for each size.
+//!
+//! The walk over the live samples is the only place where a snapshot holds locks that a hook can wait for, one shard at a
+//! time. Its visitor is called under the lock, so the time between the first entries of two shards is a hold, and the
+//! taking and giving back of one lock.
+
+use std::hint::black_box;
+
+use cgoheap::live_table::{self, SampledAlloc, filter};
+use cgoheap::sampler::Weight;
+use cgoheap::stack_table::StackId;
+
+fn thread_cpu_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is ours to write.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn shard(address: u64) -> u32 {
+    filter::slot_hash(address) >> 24
+}
+
+fn address(n: u64) -> u64 {
+    0x7000_0000_0000 + n * 48
+}
+
+fn main() {
+    let snapshots: usize = std::env::var("BENCH_SNAPSHOTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1000);
+    let mut there = 0;
+    for live in [1_000u64, 100_000, 1_000_000] {
+        for n in there..live {
+            live_table::insert(SampledAlloc {
+                address: address(n),
+                requested_size: n % 5000,
+                weight: Weight { objects: 1.5 },
+                time_nanos: n,
+                stack: StackId((n % 10_000) as u32),
+                mark: 0,
+            });
+        }
+        there = live;
+        // The larger, the fewer: each is a walk over all entries.
+        let snapshots = (snapshots * 100_000 / live.max(100_000) as usize).max(10);
+        let mut holds: Vec<u64> = Vec::with_capacity(snapshots * 256);
+        let mut sums = vec![(0u64, 0f64); 10_000];
+        for _ in 0..snapshots {
+            let (mut current, mut since) = (u32::MAX, 0);
+            live_table::for_each(|entry| {
+                // What a snapshot does with each.
+                if let Some(sum) = sums.get_mut(entry.stack.0 as usize) {
+                    sum.0 = sum.0.wrapping_add(entry.bytes());
+                    sum.1 += entry.weight.variance(entry.requested_size);
+                }
+                if shard(entry.address) != current {
+                    let now = thread_cpu_nanos();
+                    if current != u32::MAX {
+                        holds.push(now - since);
+                    }
+                    (current, since) = (shard(entry.address), now);
+                }
+            });
+        }
+        black_box(&sums);
+        holds.sort_unstable();
+        let at = |share: f64| holds[((holds.len() - 1) as f64 * share) as usize] as f64 / 1e3;
+        println!(
+            "{{\"live\": {live}, \"snapshots\": {snapshots}, \"p50_us\": {:.2}, \"p999_us\": {:.2}, \"max_us\": {:.2}}}",
+            at(0.5),
+            at(0.999),
+            at(1.0)
+        );
+    }
+}
