@@ -29,25 +29,26 @@ func TestBenchmarksCountExactly(t *testing.T) {
 	}
 }
 
-func TestBenchstatReadsTheUnits(t *testing.T) {
+func TestBenchstatReadsAndScalesTheUnits(t *testing.T) {
 	folder := t.TempDir()
-	file := func(name string, flags ...string) string {
-		out := mustPass(t, append(flags, "-run=^$", "-bench=Filename", "-benchtime=100x", "-count=6", "-benchmem", "./sqlite")...)
+	file := func(name string, env ...string) string {
+		out, ok := output(t, env, "go", "test", "-run=^$", "-bench=Compress", "-benchtime=100x", "-count=6", "-benchmem", "./zstd")
 		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(out), 0o666); err != nil {
-			t.Fatal(err)
+		if err := os.WriteFile(path, []byte(out), 0o666); err != nil || !ok {
+			t.Fatal(err, out)
 		}
 		return path
 	}
-	before, after := file("before"), file("after", "-modfile=fixed.mod")
+	before, after := file("before"), file("after", "ZSTD_REUSE=1")
 	out, ok := output(t, nil, "go", "tool", "benchstat", "before="+before, "after="+after)
 	if !ok {
 		t.Fatal(out)
 	}
 	t.Log(out)
-	for _, want := range []string{"C-B/op", "C-allocs/op", "Filename"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("benchstat doesn't show %s:\n%s", want, out)
+	// A writer allocates 5,498,401 bytes in two blocks: 5.244 MiB.
+	for _, want := range []string{`\bC-B/op\b`, `\bC-allocs/op\b`, `(5\.244Mi|5369\.5\d*Ki) ± 0%.*-100\.00%`, `2\.000 ± 0%`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no %q in what benchstat shows:\n%s", want, out)
 		}
 	}
 }

@@ -99,6 +99,20 @@ func TestLeakOfSqliteIsNamed(t *testing.T) {
 	golden(t, "sqlite-symbols.txt", mustFail(t, symbols, "./sqlite"))
 }
 
+func TestDocumentationShowsRealOutput(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := os.ReadFile("testdata/sqlite.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(doc, report) {
+		t.Errorf("docs/testing.md doesn't contain\n%s", report)
+	}
+}
+
 func TestFixedSqlitePasses(t *testing.T) {
 	mustPass(t, "-modfile=fixed.mod", "./sqlite")
 }
