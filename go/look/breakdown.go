@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
+	"sync"
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
@@ -99,6 +100,14 @@ func readMetrics() func(name string) uint64 {
 // largeMapping: smaller pieces of memory that nobody owns are no evidence of anything.
 const largeMapping = 4 << 20
 
+const pageSize = 4096
+
+// reading is what measure reads with; one at a time.
+var reading struct {
+	sync.Mutex
+	reader
+}
+
 // measure takes a moment. large are the largest mappings in the part "mapped".
 func measure() (m moment, large []piece, err error) {
 	m.time = time.Now()
@@ -106,7 +115,9 @@ func measure() (m moment, large []piece, err error) {
 	cgoheap.ReadStats(&stats)
 	malloc := capi.ReadMalloc()
 	goMemory := readMetrics()
-	o, err := readOwners()
+	reading.Lock()
+	defer reading.Unlock()
+	o, err := reading.readOwners()
 	if err != nil {
 		return m, nil, err
 	}

@@ -20,8 +20,10 @@ const (
 
 	// defaultInterval is the time between two moments, unless taking one costs too much.
 	defaultInterval = 2 * time.Second
-	// costFactor: at least this many times the time that a moment took passes before the next: 1 % of one processor.
-	costFactor = 100
+	// costFactor: at least this many times the time that a moment took passes before the next: 1 % of one processor. Whoever
+	// asks for a shorter interval than the default gets it in proportion.
+	costFactor    = 100
+	minCostFactor = 4
 )
 
 // history is what the process remembers of itself: recentMoments + lifeMoments of some 300 bytes each, and baselines of
@@ -64,7 +66,8 @@ func (h *history) run() {
 		h.mu.Lock()
 		interval := h.interval
 		h.mu.Unlock()
-		time.Sleep(max(interval, costFactor*time.Since(began)))
+		factor := min(max(time.Duration(costFactor*float64(interval)/float64(defaultInterval)), minCostFactor), costFactor)
+		time.Sleep(max(interval, factor*time.Since(began)))
 	}
 }
 

@@ -3,12 +3,12 @@
 package look
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"slices"
-	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -23,56 +23,112 @@ type mapping struct {
 	rss        uint64
 }
 
-func (m *mapping) anonymous() bool { return m.path == "" || (m.path[0] == '[' && m.path != "[heap]") }
-
-// readMappings reads /proc/self/smaps.
-func readMappings() ([]mapping, error) {
-	data, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		return nil, err
-	}
-	return parseMappings(data), nil
+// reader keeps what reading needs from one time to the next: measuring is not to make garbage in a program whose Go heap
+// is small, or the collector would run because it is watched.
+type reader struct {
+	raw      []byte
+	mappings []mapping
+	resident []byte
+	own      []capi.Range
+	exec     map[string]bool
+	nobody   []piece
 }
 
-func parseMappings(data []byte) []mapping {
-	var all []mapping
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		line := lines.Bytes()
+// readMappings reads /proc/self/smaps.
+func (r *reader) readMappings() error {
+	f, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r.raw = r.raw[:0]
+	for {
+		if len(r.raw) == cap(r.raw) {
+			r.raw = slices.Grow(r.raw, 64<<10)
+		}
+		n, err := f.Read(r.raw[len(r.raw):cap(r.raw)])
+		r.raw = r.raw[:len(r.raw)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.parseMappings()
+	return nil
+}
+
+// parseMappings takes r.raw apart. Strings that were there before are kept.
+func (r *reader) parseMappings() {
+	n := 0
+	keep := func(was string, is []byte) string {
+		if was == string(is) { // which makes no copy
+			return was
+		}
+		return string(is)
+	}
+	for rest := r.raw; len(rest) > 0; {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
 		if len(line) == 0 {
 			continue
 		}
 		if line[0] >= 'A' && line[0] <= 'Z' { // a field; addresses are in small letters
-			if rest, ok := bytes.CutPrefix(line, []byte("Rss:")); ok && len(all) > 0 {
-				fields := bytes.Fields(rest)
-				if len(fields) > 0 {
-					kb, _ := strconv.ParseUint(string(fields[0]), 10, 64)
-					all[len(all)-1].rss = kb << 10
-				}
+			if value, ok := bytes.CutPrefix(line, []byte("Rss:")); ok && n > 0 {
+				kb, _ := number(bytes.TrimLeft(value, " \t"), 10)
+				r.mappings[n-1].rss = kb << 10
 			}
 			continue
 		}
 		// start-end rights offset device inode path
-		fields := bytes.Fields(line)
-		if len(fields) < 5 {
+		start, line := number(line, 16)
+		if len(line) == 0 || line[0] != '-' {
 			continue
 		}
-		low, high, ok := bytes.Cut(fields[0], []byte("-"))
-		if !ok {
-			continue
+		end, line := number(line[1:], 16)
+		rights, line := word(line)
+		for range 3 {
+			_, line = word(line)
 		}
-		start, err1 := strconv.ParseUint(string(low), 16, 64)
-		end, err2 := strconv.ParseUint(string(high), 16, 64)
-		if err1 != nil || err2 != nil {
-			continue
+		path := bytes.TrimLeft(line, " ")
+		if n == len(r.mappings) {
+			r.mappings = append(r.mappings, mapping{})
 		}
-		m := mapping{start: start, end: end, rights: string(fields[1])}
-		if len(fields) > 5 {
-			m.path = string(bytes.Join(fields[5:], []byte(" ")))
-		}
-		all = append(all, m)
+		m := &r.mappings[n]
+		*m = mapping{start: start, end: end, rights: keep(m.rights, rights), path: keep(m.path, path)}
+		n++
 	}
-	return all
+	r.mappings = r.mappings[:n]
+}
+
+// word takes the next word off a line.
+func word(line []byte) (first, rest []byte) {
+	line = bytes.TrimLeft(line, " ")
+	if i := bytes.IndexByte(line, ' '); i >= 0 {
+		return line[:i], line[i:]
+	}
+	return line, nil
+}
+
+// number takes the number at the start of a line off it.
+func number(line []byte, base uint64) (n uint64, rest []byte) {
+	for len(line) > 0 {
+		var digit uint64
+		switch c := line[0]; {
+		case c >= '0' && c <= '9':
+			digit = uint64(c - '0')
+		case c >= 'a' && c <= 'f':
+			digit = uint64(c-'a') + 10
+		default:
+			digit = base
+		}
+		if digit >= base {
+			break
+		}
+		n, line = n*base+digit, line[1:]
+	}
+	return n, line
 }
 
 // owners says whose the resident memory of the process is, in bytes, as far as its mappings tell.
@@ -96,7 +152,6 @@ type piece struct{ start, end, rss uint64 }
 var heapObject = new([64]byte)
 
 const (
-	pageSize = 4096
 	// arenaRegion: Go looks for room for its heap at multiples of 1 TiB (plus a constant), far below the kernel's own choice.
 	arenaRegion = 40
 	// heapMax is glibc's HEAP_MAX_SIZE: the heaps of arenas other than the first are aligned at it.
@@ -107,20 +162,26 @@ const (
 
 // readOwners goes through the mappings. Nothing tells who made an anonymous mapping, so each is recognised by something only
 // its owner does: see the comments below. What can't be recognised stays nobody's.
-func readOwners() (*owners, error) {
-	mappings, err := readMappings()
-	if err != nil {
+func (r *reader) readOwners() (*owners, error) {
+	if err := r.readMappings(); err != nil {
 		return nil, err
 	}
-	o := &owners{}
+	mappings := r.mappings
+	o := &owners{nobody: r.nobody[:0]}
+	defer func() { r.nobody = o.nobody }()
 	mem, err := os.Open("/proc/self/mem")
 	if err == nil {
 		defer mem.Close()
 	}
 	look := &prober{mem: mem, left: maxProbes}
-	own := capi.OwnRanges()
+	r.own = capi.OwnRanges(r.own)
+	own := r.own
 	slices.SortFunc(own, func(a, b capi.Range) int { return int(int64(a.Start) - int64(b.Start)) })
-	executable := map[string]bool{}
+	if r.exec == nil {
+		r.exec = map[string]bool{}
+	}
+	clear(r.exec)
+	executable := r.exec
 	for i := range mappings {
 		if m := &mappings[i]; len(m.rights) > 2 && m.rights[2] == 'x' {
 			executable[m.path] = true
@@ -148,7 +209,7 @@ func readOwners() (*owners, error) {
 			o.files += m.rss
 		case m.path == "[vdso]" || m.path == "[vvar]" || m.path == "[vvar_vclock]":
 			o.code += m.rss
-		case m.start>>arenaRegion == goRegion || bytes.HasPrefix([]byte(m.path), []byte("[anon: Go: heap")):
+		case m.start>>arenaRegion == goRegion || strings.HasPrefix(m.path, "[anon: Go: heap"):
 			o.goHeap += m.rss
 		case m.path == "" && before != nil && before.path != "" && before.path[0] == '/' && executable[before.path] &&
 			before.rights == "rw-p" && m.rights == "rw-p":
@@ -159,15 +220,14 @@ func readOwners() (*owners, error) {
 			// A thread's stack: a small guard lies below it.
 			o.threads += m.rss
 		default:
-			o.divide(m, own, look)
+			o.divide(m, own, look, r.residency(m))
 		}
 	}
 	return o, nil
 }
 
 // divide finds out whose the parts of an anonymous mapping are: neighbours of different owners are one for the kernel.
-func (o *owners) divide(m *mapping, own []capi.Range, look *prober) {
-	resident := residency(m)
+func (o *owners) divide(m *mapping, own []capi.Range, look *prober, resident pages) {
 	claimed := uint64(0)
 	rest := m.start // what lies below is settled
 	nobodys := func(end uint64) {
@@ -262,8 +322,11 @@ type pages struct {
 	in    []byte
 }
 
-func residency(m *mapping) pages {
-	p := pages{m.start, make([]byte, (m.end-m.start)/pageSize)}
+func (r *reader) residency(m *mapping) pages {
+	n := int((m.end - m.start) / pageSize)
+	r.resident = slices.Grow(r.resident[:0], n)[:n]
+	clear(r.resident)
+	p := pages{m.start, r.resident}
 	if len(p.in) > 0 {
 		// It fails when a part has been unmapped meanwhile: then nothing counts as resident.
 		syscall.Syscall(syscall.SYS_MINCORE, uintptr(m.start), uintptr(m.end-m.start), uintptr(unsafe.Pointer(&p.in[0])))

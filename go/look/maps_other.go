@@ -11,4 +11,6 @@ type owners struct {
 
 type piece struct{ start, end, rss uint64 }
 
-func readOwners() (*owners, error) { return nil, errors.ErrUnsupported }
+type reader struct{}
+
+func (*reader) readOwners() (*owners, error) { return nil, errors.ErrUnsupported }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
@@ -154,10 +155,11 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 	return nil
 }
 
-func isGo(f *profiledata.Frame) bool { return filepath.Ext(f.File) == ".go" && !isStub(f) }
-
-// isStub says whether a frame is a call C.x: its file is the Go file that wrote it, but it is where C begins.
-func isStub(f *profiledata.Frame) bool { return len(f.Function) > 2 && f.Function[:2] == "C." }
+// isGo says whether a frame is a Go function. Go files have C functions too, in their preambles, and calls C.x; a Go function's
+// name has its package before a dot.
+func isGo(f *profiledata.Frame) bool {
+	return filepath.Ext(f.File) == ".go" && strings.Contains(f.Function, ".") && !strings.HasPrefix(f.Function, "C.")
+}
 
 func frameText(f *profiledata.Frame) string {
 	switch {

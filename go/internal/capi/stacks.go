@@ -140,15 +140,16 @@ func (s *Snapshot) EncodeEach() ([]byte, error) {
 // Range is a piece of the address space.
 type Range struct{ Start, Bytes uint64 }
 
-// OwnRanges returns where cgoheap's own tables are mapped.
-func OwnRanges() []Range {
-	out := make([]C.struct_cgoheap_range, 1024)
-	n := int(C.cgoheap_own_ranges(&out[0], C.size_t(len(out))))
-	ranges := make([]Range, n)
-	for i := range ranges {
-		ranges[i] = Range{uint64(out[i].start), uint64(out[i].bytes)}
+// OwnRanges returns where cgoheap's own tables are mapped, in the place of what was in room.
+func OwnRanges(room []Range) []Range {
+	const most = 1024
+	if cap(room) < most {
+		room = make([]Range, most)
 	}
-	return ranges
+	room = room[:most]
+	// Range is laid out as struct cgoheap_range.
+	n := C.cgoheap_own_ranges((*C.struct_cgoheap_range)(unsafe.Pointer(&room[0])), most)
+	return room[:n]
 }
 
 // Malloc is what glibc's malloc says of itself, in bytes, over all its arenas.

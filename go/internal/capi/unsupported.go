@@ -74,7 +74,7 @@ func (*Snapshot) EncodeEach() ([]byte, error) { return nil, errors.ErrUnsupporte
 type Range struct{ Start, Bytes uint64 }
 
 // OwnRanges returns none.
-func OwnRanges() []Range { return nil }
+func OwnRanges([]Range) []Range { return nil }
 
 // Malloc is all zero.
 type Malloc struct {
