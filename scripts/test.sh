@@ -16,10 +16,16 @@ demo() { scripts/demo.sh >build/demo.txt 2>&1 || { cat build/demo.txt; return 1;
 
 mkdir -p build
 part "Rust: units, hooks, unwinding, statistics, header, profile" cargo test --locked --quiet
+part "instructions of the unsampled paths" scripts/test-instructions.sh
 part "Go: package, handler, example" go test ./...
 part "Go: the same under the race detector" go test -race ./go/...
 part "Go: without cgo, and elsewhere" scripts/test-unsupported.sh
 part "the demo" demo
+part "real programs under the whole-process door" scripts/test-real.sh
+part "ways of building and linking" scripts/test-variants.sh
+if [ -x scripts/test-cgoheaptest.sh ]; then part "cgoheaptest by real use" scripts/test-cgoheaptest.sh; fi
+if [ -x scripts/test-link.sh ]; then part "the link matrix" scripts/test-link.sh; fi
+if [ -x scripts/test-look.sh ]; then part "the page" scripts/test-look.sh; fi
 
 echo
 printf '%s\n' "${summary[@]}"

@@ -60,6 +60,8 @@ pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
 static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
 /// Set once by `switch_off_for_good`.
 static OFF_FOR_GOOD: AtomicBool = AtomicBool::new(false);
+/// Whether the program has set the interval: then the environment's comes too late. Protected by SETTING.
+static SET_BY_PROGRAM: AtomicBool = AtomicBool::new(false);
 /// Serialises `set_interval`.
 static SETTING: Lock<()> = Lock::new(());
 
@@ -87,6 +89,19 @@ pub fn set_interval(interval: u64) -> bool {
         return false;
     }
     let _setting = SETTING.lock();
+    SET_BY_PROGRAM.store(true, Relaxed);
+    set_interval_locked(interval)
+}
+
+/// The same for the environment's wish, which gives way to the program's. Context: hook.
+pub fn set_interval_from_environment(interval: u64) -> bool {
+    let Some(_setting) = SETTING.lock_bounded() else {
+        return false;
+    };
+    interval <= MAX_INTERVAL && !SET_BY_PROGRAM.load(Relaxed) && set_interval_locked(interval)
+}
+
+fn set_interval_locked(interval: u64) -> bool {
     let old = INTERVAL.load(Relaxed);
     if OFF_FOR_GOOD.load(Relaxed) {
         return interval == 0;
@@ -100,7 +115,8 @@ pub fn set_interval(interval: u64) -> bool {
 
 /// Makes every thread draw anew. With SETTING held.
 fn change(old: u64, interval: u64) -> bool {
-    let step = longest_distance(old) + 1;
+    // Above every countdown drawn with the old interval, and with the new one by a thread that saw it before the threshold.
+    let step = longest_distance(old).max(longest_distance(interval)) + 1;
     let Some(raised) = THRESHOLD.load(Relaxed).checked_add(step) else {
         return false;
     };
@@ -149,8 +165,8 @@ pub fn counted() -> (u64, u64) {
 }
 
 /// Keeps the setting whole across a fork: the child's calls of [`set_interval`] must not wait for a thread that it lacks.
-pub fn lock_for_fork() {
-    SETTING.lock_for_fork();
+pub fn lock_for_fork(wait: bool) {
+    SETTING.lock_for_fork(wait);
 }
 
 /// # Safety
@@ -203,8 +219,10 @@ pub const fn whole_objects(fixed: u64) -> u64 {
     fixed.saturating_add(FIXED_ONE / 2) / FIXED_ONE
 }
 
-/// Charges an allocation that the fast path did not pass. `Some(weight)`: sample it. Context: hook; not under the guard.
-pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
+/// Charges a request for `size` bytes that the fast path did not pass. `Some(weight)`: sample it. A request that failed is
+/// charged like any other, as on the fast path, or the distance would not be without memory; only exact counting leaves it
+/// out. Context: hook; not under the guard.
+pub fn charge(thread: &mut ThreadState, size: u64, succeeded: bool) -> Option<Weight> {
     let (threshold, interval) = consistent_setting();
     if thread.base != threshold {
         thread.base = threshold;
@@ -219,8 +237,10 @@ pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
         }
         1 => Some(Weight::of(size, 1)),
         COUNT_ONLY => {
-            COUNTED[0].fetch_add(1, Relaxed);
-            COUNTED[1].fetch_add(size, Relaxed);
+            if succeeded {
+                COUNTED[0].fetch_add(1, Relaxed);
+                COUNTED[1].fetch_add(size, Relaxed);
+            }
             None
         }
         _ if distance >= size => {
@@ -234,8 +254,8 @@ pub fn charge(thread: &mut ThreadState, size: u64) -> Option<Weight> {
     }
 }
 
-/// Threshold and interval that belong together: `set_interval` writes the interval first. If it comes between the loads
-/// the threshold has changed and we look again; it can't keep changing faster than we read two words.
+/// Threshold and interval. `set_interval` writes the interval first: a thread that reads between the two writes gets the
+/// new interval with the old threshold, and draws once more at its next allocation.
 fn consistent_setting() -> (u64, u64) {
     loop {
         let threshold = THRESHOLD.load(Acquire);

@@ -20,6 +20,8 @@ use crate::sys::pages;
 
 /// Distinct stacks kept at most.
 pub const MAX_STACKS: usize = 1 << 18;
+/// Bytes of records kept at most: a parser's recursion has as many deep stacks as inputs.
+pub const MAX_BYTES: u64 = 96 << 20;
 const BUCKETS: usize = 1 << 16;
 
 /// Number of a stack in this process; 0 is the stack of samples beyond the limit.
@@ -114,6 +116,8 @@ pub struct SiteView<'a> {
 /// Chains of records by hash, and records by number. Both are mapped at the first sample; null before.
 static BUCKETS_START: AtomicPtr<AtomicPtr<Record>> = AtomicPtr::new(null_mut());
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// Bytes of all records.
+static BYTES: AtomicU64 = AtomicU64::new(0);
 
 static OVERFLOW: Record = Record {
     hash: 0,
@@ -216,7 +220,8 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
 }
 
 fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> Option<&'static mut Record> {
-    if NEXT_ID.load(Relaxed) as usize >= MAX_STACKS {
+    let bytes = size_of::<Record>() + size_of_val(frames);
+    if NEXT_ID.load(Relaxed) as usize >= MAX_STACKS || BYTES.load(Relaxed) + bytes as u64 > MAX_BYTES {
         return None;
     }
     let site = match site {
@@ -227,7 +232,6 @@ fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> 
             function: crate::site::intern(view.function)?,
         }),
     };
-    let bytes = size_of::<Record>() + size_of_val(frames);
     let place = ARENA.allocate(bytes)?.cast::<Record>().as_ptr();
     // SAFETY: the piece has room for the record and, right behind it, the frames, which are words as the record is.
     let frames = unsafe {
@@ -235,6 +239,7 @@ fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> 
         core::ptr::copy_nonoverlapping(frames.as_ptr(), behind, frames.len());
         core::slice::from_raw_parts(behind, frames.len())
     };
+    BYTES.fetch_add(bytes as u64, Relaxed);
     let id = NEXT_ID.fetch_add(1, Relaxed);
     if id as usize >= MAX_STACKS {
         return None;

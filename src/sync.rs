@@ -14,10 +14,11 @@
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
-    AtomicU32,
+    AtomicBool, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::sys::clock::monotonic_coarse_nanos;
 use crate::sys::errno::ErrnoGuard;
 
 const FREE: u32 = 0;
@@ -27,6 +28,8 @@ const CONTENDED: u32 = 2;
 /// A mutual exclusion lock around a `T`: three-state futex (Drepper, "Futexes are tricky", mutex 2).
 pub struct Lock<T> {
     word: AtomicU32,
+    /// Written by the thread that holds the lock across a fork only.
+    kept_for_fork: AtomicBool,
     value: UnsafeCell<T>,
 }
 
@@ -41,6 +44,7 @@ impl<T> Lock<T> {
     pub const fn new(value: T) -> Lock<T> {
         Lock {
             word: AtomicU32::new(FREE),
+            kept_for_fork: AtomicBool::new(false),
             value: UnsafeCell::new(value),
         }
     }
@@ -53,7 +57,8 @@ impl<T> Lock<T> {
             .map(|_| Locked(self))
     }
 
-    /// Takes the lock; gives up after some fifth of a second in which the holder did nothing. Context: hook.
+    /// Takes the lock; gives up after half a second, by the clock. Holders hold it for microseconds, but may be stopped
+    /// meanwhile: on a busy or throttled machine for tenths of a second. Context: hook.
     pub fn lock_bounded(&self) -> Option<Locked<'_, T>> {
         for _ in 0..100 {
             if let Some(locked) = self.try_lock() {
@@ -62,9 +67,13 @@ impl<T> Lock<T> {
             core::hint::spin_loop();
         }
         let _errno = ErrnoGuard::save();
-        for _ in 0..20 {
+        let deadline = monotonic_coarse_nanos().saturating_add(500_000_000);
+        loop {
             if self.word.swap(CONTENDED, Acquire) == FREE {
                 return Some(Locked(self));
+            }
+            if monotonic_coarse_nanos() >= deadline {
+                return None;
             }
             let wait = libc::timespec {
                 tv_sec: 0,
@@ -81,7 +90,6 @@ impl<T> Lock<T> {
                 )
             };
         }
-        None
     }
 
     /// Takes the lock, waiting as long as it takes. Context: control.
@@ -93,17 +101,25 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock and keeps it across a fork; [`Lock::unlock_after_fork`] gives it back in parent and child.
-    pub fn lock_for_fork(&self) {
-        core::mem::forget(self.lock());
+    /// Takes the lock and keeps it across a fork; [`Lock::unlock_after_fork`] gives it back in parent and child. Without
+    /// `wait` only if it is free: a fork in a signal handler may have interrupted this thread while it holds the lock, and
+    /// will then let it finish, in both processes.
+    pub fn lock_for_fork(&self, wait: bool) {
+        let locked = if wait { self.lock_bounded() } else { self.try_lock() };
+        if let Some(locked) = locked {
+            self.kept_for_fork.store(true, Relaxed);
+            core::mem::forget(locked);
+        }
     }
 
-    /// Gives back a lock that [`Lock::lock_for_fork`] took.
+    /// Gives back a lock that [`Lock::lock_for_fork`] took, if it did.
     ///
     /// # Safety
-    /// The calling thread took it by `lock_for_fork`, before the fork.
+    /// The calling thread is the one that called `lock_for_fork`, before the fork.
     pub unsafe fn unlock_after_fork(&self) {
-        drop(Locked(self));
+        if self.kept_for_fork.swap(false, Relaxed) {
+            drop(Locked(self));
+        }
     }
 }
 

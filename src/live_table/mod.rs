@@ -10,7 +10,10 @@
 pub mod filter;
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
 
 use filter::{Arrays, Growth};
 
@@ -89,8 +92,12 @@ pub(crate) const fn hash(address: u64) -> u64 {
     h ^ (h >> 33)
 }
 
+fn shard_index(address: u64) -> usize {
+    (filter::slot_hash(address) >> (32 - SHARD_BITS)) as usize % SHARDS
+}
+
 fn shard_of(address: u64) -> &'static Lock<Shard> {
-    &TABLE[(filter::slot_hash(address) >> (32 - SHARD_BITS)) as usize % SHARDS]
+    &TABLE[shard_index(address)]
 }
 
 impl Shard {
@@ -184,6 +191,27 @@ impl Shard {
         LIVE.fetch_sub(1, Relaxed);
     }
 
+    /// Takes out what was freed while the lock could not be had. First thing after locking.
+    fn catch_up(&mut self, index: usize) {
+        for slot in PENDING.get(index).map_or(&[][..], |pending| &pending.0) {
+            if slot.load(Relaxed) != 0 {
+                self.take_out(slot.swap(0, AcqRel));
+            }
+        }
+    }
+
+    fn take_out(&mut self, address: u64) -> Option<SampledAlloc> {
+        if self.capacity_bits == 0 || address == 0 {
+            return None;
+        }
+        let at = self.probe(address).ok()?;
+        let entry = self.slots().get(at).copied()?;
+        self.close_gap(at);
+        self.filter.remove(address);
+        self.remove_totals(&entry);
+        Some(entry)
+    }
+
     /// Closes the gap at `at`: entries behind it that were pushed on by it move back (Knuth, TAOCP 6.4, algorithm R).
     fn close_gap(&mut self, mut gap: usize) {
         let mask = self.slots().len() - 1;
@@ -228,6 +256,7 @@ pub fn put_back(entry: SampledAlloc) -> bool {
         Counters::add(&COUNTERS.samples_lock_busy);
         return false;
     };
+    shard.catch_up(shard_index(entry.address));
     if shard.make_room().is_none() {
         Counters::add(&COUNTERS.samples_no_memory);
         return false;
@@ -261,41 +290,53 @@ pub fn put_back(entry: SampledAlloc) -> bool {
     true
 }
 
-/// Carries one shard over to the new filter. If the shard can't be had, the growth stays unfinished: the old filter goes
-/// on serving, only more crowded.
+/// Carries one shard over to the new filter, if it can be had now; whoever comes next tries again.
 fn carry_over(index: usize) {
-    let Some(mut shard) = TABLE.get(index).and_then(Lock::lock_bounded) else {
-        Counters::add(&COUNTERS.samples_lock_busy);
+    let Some(mut shard) = TABLE.get(index).and_then(Lock::try_lock) else {
         return;
     };
     let mut filter = shard.filter;
-    filter.carry_over(
+    let carried = filter.carry_over(
         &GROWTH,
         shard.slots().iter().map(|entry| entry.address).filter(|a| *a != 0),
     );
     shard.filter = filter;
-    drop(shard);
-    GROWTH.shard_done();
+    if carried {
+        // Under the lock: a fork finds both or neither.
+        GROWTH.shard_done();
+    }
 }
 
-/// Takes a block out of the table, if it is in it. Context: hook.
-pub fn remove(address: u64) -> Option<SampledAlloc> {
+/// Takes a block out of the table, if it is in it. When its shard can't be had (at once, without `wait`) it is taken out
+/// later, before its address can be entered again, and the answer is `None`. Context: hook.
+pub fn remove(address: u64, wait: bool) -> Option<SampledAlloc> {
     if !filter::may_contain(address) {
         return None;
     }
-    let Some(mut shard) = shard_of(address).lock_bounded() else {
-        Counters::add(&COUNTERS.frees_lock_busy);
+    let shard = shard_of(address);
+    let locked = if wait { shard.lock_bounded() } else { shard.try_lock() };
+    let Some(mut locked) = locked else {
+        if !PENDING[shard_index(address)].push(address) {
+            Counters::add(&COUNTERS.frees_lock_busy);
+        }
         return None;
     };
-    if shard.capacity_bits == 0 {
-        return None;
+    locked.catch_up(shard_index(address));
+    locked.take_out(address)
+}
+
+/// Blocks of one shard whose free could not wait for its lock. Whoever next holds the lock takes them out first: an
+/// address is always of the same shard, so before it is entered again. Atomic, because that is the point.
+struct Pending([AtomicU64; 6]);
+
+static PENDING: [Pending; SHARDS] = [const { Pending([const { AtomicU64::new(0) }; 6]) }; SHARDS];
+
+impl Pending {
+    fn push(&self, address: u64) -> bool {
+        self.0
+            .iter()
+            .any(|slot| slot.compare_exchange(0, address, AcqRel, Relaxed).is_ok())
     }
-    let at = shard.probe(address).ok()?;
-    let entry = shard.slots().get(at).copied()?;
-    shard.close_gap(at);
-    shard.filter.remove(address);
-    shard.remove_totals(&entry);
-    Some(entry)
 }
 
 /// Sampled blocks that are live. Context: any.
@@ -310,8 +351,9 @@ pub fn samples() -> u64 {
 
 /// What is live, by estimate. Context: control.
 pub fn totals() -> Totals {
-    TABLE.iter().fold(Totals::default(), |sum, shard| {
-        let shard = shard.lock();
+    TABLE.iter().enumerate().fold(Totals::default(), |sum, (index, shard)| {
+        let mut shard = shard.lock();
+        shard.catch_up(index);
         Totals {
             objects_fixed: sum.objects_fixed.wrapping_add(shard.live_objects_fixed),
             bytes: sum.bytes.wrapping_add(shard.live_bytes),
@@ -336,8 +378,9 @@ pub fn current_mark() -> u32 {
 
 /// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: control.
 pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
-    for shard in &TABLE {
+    for (index, shard) in TABLE.iter().enumerate() {
         let mut shard = shard.lock();
+        shard.catch_up(index);
         for entry in shard.slots().iter().filter(|entry| entry.address != 0) {
             visit(entry);
         }
@@ -345,8 +388,8 @@ pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
 }
 
 /// Takes all locks, in order, so that a fork finds the table whole. Context: control.
-pub fn lock_for_fork() {
-    TABLE.iter().for_each(Lock::lock_for_fork);
+pub fn lock_for_fork(wait: bool) {
+    TABLE.iter().for_each(|shard| shard.lock_for_fork(wait));
 }
 
 /// # Safety
@@ -380,7 +423,7 @@ mod tests {
 
     fn drain(addresses: impl Iterator<Item = u64>) {
         for address in addresses {
-            remove(address);
+            remove(address, true);
         }
     }
 
@@ -422,8 +465,8 @@ mod tests {
             .count();
         assert!(absent < 2_000, "{absent} of 100,000 other addresses pass the filter");
         for (n, address) in addresses().enumerate() {
-            assert_eq!(remove(address), Some(entry(address, n as u64)));
-            assert_eq!(remove(address), None);
+            assert_eq!(remove(address, true), Some(entry(address, n as u64)));
+            assert_eq!(remove(address, true), None);
         }
         assert_eq!((len(), totals()), (0, before));
         let left = addresses().filter(|address| filter::may_contain(*address)).count();
@@ -437,8 +480,8 @@ mod tests {
         assert!(insert(entry(0x1230, 5)));
         assert!(insert(entry(0x1230, 9)));
         assert_eq!(COUNTERS.read().frees_unseen, unseen + 1);
-        assert_eq!(remove(0x1230), Some(entry(0x1230, 9)));
-        assert_eq!(remove(0x1230), None);
+        assert_eq!(remove(0x1230, true), Some(entry(0x1230, 9)));
+        assert_eq!(remove(0x1230, true), None);
         assert_eq!(totals(), before);
     }
 
@@ -461,7 +504,7 @@ mod tests {
                     scope.spawn(move || {
                         for n in 0..20_000u64 {
                             let owner = (thread + n) % 4;
-                            assert!(remove((round << 44) | (owner << 40) | (n * 16 + 16)).is_some());
+                            assert!(remove((round << 44) | (owner << 40) | (n * 16 + 16), true).is_some());
                         }
                     });
                 }
@@ -482,7 +525,7 @@ mod tests {
                     twin.insert(address(n), size);
                     prop_assert!(insert(entry(address(n), size)));
                 } else {
-                    prop_assert_eq!(remove(address(n)).map(|found| found.requested_size), twin.remove(&address(n)));
+                    prop_assert_eq!(remove(address(n), true).map(|found| found.requested_size), twin.remove(&address(n)));
                 }
                 prop_assert_eq!(len(), twin.len());
             }

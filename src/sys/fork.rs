@@ -5,28 +5,48 @@
 //! all the same, a lock that nobody will ever give back costs it a bounded wait and a lost sample: see [`crate::sync`].
 
 use crate::arena::ARENA;
-use crate::live_table;
-use crate::sampler;
+use crate::hook::{guard::Guard, scratch};
+use crate::sys::thread;
+use crate::{live_table, sampler};
 
+/// Other libraries' handlers run between ours, and may allocate: under the guard, so as not to wait for our own locks.
 extern "C" fn prepare() {
-    sampler::lock_for_fork();
-    live_table::lock_for_fork();
-    ARENA.lock_for_fork();
+    // Interrupted inside a hook by a signal handler that forks: what the hook holds it will give back itself.
+    let wait = !Guard::is_held();
+    sampler::lock_for_fork(wait);
+    live_table::lock_for_fork(wait);
+    ARENA.lock_for_fork(wait);
+    let state = thread::state();
+    // SAFETY: the calling thread's own state.
+    unsafe {
+        (*state).countdown_at_fork = (*state).countdown;
+        (*state).countdown = sampler::GUARD;
+    }
 }
 
 extern "C" fn release() {
-    // SAFETY: `prepare` took them on this thread.
+    // SAFETY: `prepare` ran on this thread, which owns its state.
     unsafe {
+        let state = thread::state();
+        (*state).countdown = (*state).countdown_at_fork;
         ARENA.unlock_after_fork();
         live_table::unlock_after_fork();
         sampler::unlock_after_fork();
     }
 }
 
+extern "C" fn release_in_child() {
+    release();
+    if !Guard::is_held() {
+        // The threads that were using them are not in this process.
+        scratch::free_all();
+    }
+}
+
 extern "C" fn register() {
     // SAFETY: registers functions that live as long as the process. Not from a hook: it may allocate, under a lock of
     // libc's. Should it fail, forks work all the same, with the bounded wait above.
-    unsafe { libc::pthread_atfork(Some(prepare), Some(release), Some(release)) };
+    unsafe { libc::pthread_atfork(Some(prepare), Some(release), Some(release_in_child)) };
 }
 
 /// Runs before main, or when the library that we are part of is loaded.

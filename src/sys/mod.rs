@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod errno;
+pub mod float;
 pub mod fork;
 pub mod pages;
 pub mod thread;

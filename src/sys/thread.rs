@@ -23,7 +23,9 @@ pub struct ThreadState {
     pub stack_low: u64,
     /// End of the part of this thread's own stack known to be readable; 0 when nothing is known.
     pub stack_high: u64,
-    _reserved: [u64; 2],
+    /// The countdown that a fork under way will put back; see [`crate::sys::fork`].
+    pub countdown_at_fork: u64,
+    _reserved: u64,
 }
 
 impl ThreadState {
@@ -37,7 +39,8 @@ impl ThreadState {
             random: 0,
             stack_low: 0,
             stack_high: 0,
-            _reserved: [0; 2],
+            countdown_at_fork: 0,
+            _reserved: 0,
         }
     }
 }

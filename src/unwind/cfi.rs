@@ -180,11 +180,12 @@ pub fn step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut St
     }
 }
 
-/// Room for gimli to run a table's program in, on our stack: some 4 KiB. amd64 tables name at most 17 registers.
+/// Room for gimli to run a table's program in, on our stack: some 2 KiB. amd64 tables name at most 17 registers, and save
+/// one row while they describe another.
 struct Storage;
 impl UnwindContextStorage<usize> for Storage {
-    type Rules = [(Register, RegisterRule<usize>); 20];
-    type Stack = [UnwindTableRow<usize, Storage>; 4];
+    type Rules = [(Register, RegisterRule<usize>); 18];
+    type Stack = [UnwindTableRow<usize, Storage>; 3];
 }
 
 /// Finds the row of `module`'s tables for `address` and hands it to `with`. `Ok(None)`: no table covers the address.
