@@ -7,14 +7,19 @@
 // too), C++'s operator new, and libc itself (strdup, getline, asprintf). It goes together with the header: what the header
 // sees is counted once, and keeps its exact line.
 //
+// An allocator that is a shared library (linked with -ljemalloc, or LD_PRELOAD) stays the program's allocator, beneath
+// ours: its malloc and free are seen. What it offers under other names (mallocx, or an operator new of its own) is not.
+//
 // It steps aside where the memory is somebody else's; [github.com/cgoheap/cgoheap/go.Stats] says so in Interpose:
 //
-//   - the program links an allocator of its own (jemalloc, tcmalloc, mimalloc): that one stays. Build with
+//   - the program links an allocator of its own statically (jemalloc, tcmalloc, mimalloc): that one stays. Build with
 //     -tags cgoheap_wrap to use the linker's --wrap instead, which catches the calls in whatever is linked statically,
-//     over any allocator;
+//     over any allocator.
 //   - builds with -asan or -msan: the sanitizer owns malloc, the import does nothing;
-//   - c-shared libraries: malloc is the host program's;
-//   - a fully static glibc: its own malloc is linked in. Use -tags cgoheap_wrap there too.
+//   - c-shared libraries that a program opens: malloc is the host program's. (One that the host is linked with comes
+//     before libc: then it is malloc for the whole process.)
+//   - a fully static glibc: its own malloc is linked in. With -tags cgoheap_wrap its calls are seen, but stacks are cut
+//     behind the first function: static programs don't say where their unwind tables are.
 //
 // Not seen in any case: memory from mmap, and arenas that a library manages itself.
 package interpose

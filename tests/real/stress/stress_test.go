@@ -64,15 +64,26 @@ func TestEverythingAtOnce(t *testing.T) {
 	if n := bad(); n != 0 {
 		t.Errorf("%d blocks were not what they should be", n)
 	}
+	// On a starved machine a thread may be stopped for so long, with one of our locks in its hands, that others give up.
+	// That is counted; but for it, the profile is right to the byte.
+	var stats cgoheap.Stats
+	cgoheap.ReadStats(&stats)
+	lost := int64(stats.Lost.SamplesLockBusy + stats.Lost.FreesLockBusy)
 	objects, bytes := live()
 	p := heap.Now(t)
-	p.Expect(t, objects, bytes, "stress_churn")
+	if lost == 0 {
+		p.Expect(t, objects, bytes, "stress_churn")
+	} else if off := p.Sum("stress_churn").InUseObjects - objects; max(off, -off) > lost {
+		t.Errorf("%d objects too many, and only %d events were lost", off, lost)
+	}
 	got := p.Sum("stress_churn")
 	t.Logf("%d allocations, %d snapshots, %d libraries, %d blocks live", got.AllocObjects, snapshots, 10*rounds, objects)
 	if objects < 1000 || snapshots < 3 || rounds < 3 || got.AllocObjects < 100_000 {
 		t.Error("that was no stress")
 	}
 	freeAll()
-	heap.Now(t).Expect(t, 0, 0, "stress_churn")
-	heap.ExpectWhole(t)
+	if lost == 0 {
+		heap.Now(t).Expect(t, 0, 0, "stress_churn")
+		heap.ExpectWhole(t)
+	}
 }
