@@ -1,6 +1,9 @@
 //! Compiles what Rust can't define: the variadic functions, and the weak table of real functions.
 
 fn main() {
+    if std::env::var_os("CARGO_FEATURE_TABLES").is_none() {
+        return; // the archive has it
+    }
     for file in ["src/hook/variadic.c", "src/hook/real.c", "include/cgoheap_real.h"] {
         println!("cargo::rerun-if-changed={file}");
     }

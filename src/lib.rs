@@ -15,6 +15,9 @@
 //!
 //! [`control`] holds the settings, [`stats`] counts everything that was lost and why.
 //!
+//! Rust code comes in through [`CgoHeap`], as the program's global allocator. Without the default feature `tables` the crate
+//! is that door alone: for a Rust library in a Go program, whose archive has the tables.
+//!
 //! # Two kinds of code
 //!
 //! Functions marked `Context: hook` run inside malloc: they may not allocate, block without bound, panic, call Go, or
@@ -23,25 +26,51 @@
 //! linux/amd64 with glibc 2.35 or later. What depends on the processor is in [`hook::entry`], [`sys::thread`] and
 //! [`unwind`]; what depends on the C library in [`sys`] and [`module`].
 
+#[cfg(feature = "tables")]
 pub mod arena;
+#[cfg(feature = "tables")]
 pub mod control;
+#[cfg(feature = "tables")]
 pub mod ffi;
+#[cfg(feature = "tables")]
 pub mod frame;
+#[cfg(feature = "tables")]
 pub mod hash;
+#[cfg(feature = "tables")]
 pub mod hook;
+#[cfg(feature = "tables")]
 pub mod live_table;
+#[cfg(feature = "tables")]
 pub mod module;
+#[cfg(feature = "tables")]
 pub mod profile;
+#[cfg(feature = "tables")]
 pub mod sampler;
+#[cfg(feature = "tables")]
 pub mod site;
+#[cfg(feature = "tables")]
 pub mod snapshot;
+#[cfg(feature = "tables")]
 pub mod stack_table;
+#[cfg(feature = "tables")]
 pub mod stats;
+#[cfg(feature = "tables")]
 pub mod symbolize;
+#[cfg(feature = "tables")]
 pub mod sync;
+#[cfg(feature = "tables")]
 pub mod sys;
+#[cfg(feature = "tables")]
 pub mod unwind;
 
+/// The Rust door alone: the rest is in the archive.
+#[cfg(not(feature = "tables"))]
+mod hook {
+    pub mod global_alloc;
+}
+
+pub use hook::global_alloc::CgoHeap;
+#[cfg(feature = "tables")]
 pub use stats::Stats;
 
 /// Writes a gzipped pprof profile of this process to `path`, created or truncated, mode 0600. Go addresses stay unnamed:
@@ -49,6 +78,7 @@ pub use stats::Stats;
 ///
 /// # Errors
 /// What the file system says; [`std::io::ErrorKind::OutOfMemory`] when the tables can't be copied.
+#[cfg(feature = "tables")]
 pub fn write_profile(path: impl AsRef<std::path::Path>) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

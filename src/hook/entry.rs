@@ -252,3 +252,43 @@ pub unsafe extern "C" fn cgoheap_free() {
         target = sym target::free,
     )
 }
+
+/// Books a block that Rust code got from its allocator: the block and its size. See [`super::global_alloc`].
+///
+/// # Safety
+/// The block is null or new.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_rust_allocated() {
+    naked_asm!(
+        ".cfi_startproc",
+        count_down!("rsi"),
+        "ret",
+        "2:",
+        call_with_registers!(),
+        ".cfi_endproc",
+        threshold = sym THRESHOLD,
+        target = sym super::rust::allocated,
+    )
+}
+
+/// Forgets a block that Rust code is about to free.
+///
+/// # Safety
+/// The block is live.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cgoheap_rust_freeing() {
+    naked_asm!(
+        ".cfi_startproc",
+        look_into_filter!(),
+        "jne 2f",
+        "ret",
+        "2:",
+        "jmp {target}",
+        ".cfi_endproc",
+        filter = sym FILTER,
+        multiplier = const FILTER_MULTIPLIER,
+        target = sym super::rust::freeing,
+    )
+}

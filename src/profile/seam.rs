@@ -356,11 +356,22 @@ fn is_allocator(function: &str) -> bool {
         "pvalloc",
     ];
     const OUR_OWN: [&str; 3] = ["cgoheap_", "cgoheap::", "<cgoheap::"];
+    /// Between `Box::new` or a collection, which stay, and the global allocator.
+    const RUST: [&str; 6] = [
+        "__rust_",
+        "__rustc::",
+        "__rg_",
+        "alloc::alloc::",
+        "<alloc::alloc::Global as ",
+        "<alloc::alloc::Global>::",
+    ];
     let base = function
         .strip_prefix("__libc_")
         .or(function.strip_prefix("__"))
         .unwrap_or(function);
-    FAMILY.contains(&base) || OUR_OWN.iter().any(|prefix| function.starts_with(prefix))
+    FAMILY.contains(&base)
+        || OUR_OWN.iter().any(|prefix| function.starts_with(prefix))
+        || RUST.iter().any(|prefix| function.starts_with(prefix))
 }
 
 /// Rule 3: frames that Go's runtime puts between Go and C.
