@@ -44,7 +44,7 @@ var partInfo = [nParts]struct{ key, title, source string }{
 	cMore:        {"c_more", "C allocator: rounding, and what cgoheap doesn't see", "mallinfo2: in use, less C live"},
 	cFree:        {"c_free", "C freed, kept by malloc", "mallinfo2: fordblks, as far as resident"},
 	threadStacks: {"thread_stacks", "Thread stacks", "/proc/self/smaps: behind a guard page, [stack]"},
-	mapped:       {"mapped", "Anonymous mappings of others (mmap)", "/proc/self/smaps: 4 MiB or more that nobody above owns"},
+	mapped:       {"mapped", "Anonymous mappings of others (mmap)", "/proc/self/smaps: 256 KiB or more that nobody above owns"},
 	files:        {"files", "Mapped files and shared memory", "/proc/self/smaps"},
 	code:         {"code", "Program and libraries", "/proc/self/smaps: files with code, their variables"},
 	own:          {"own", "cgoheap's own tables", "cgoheap, /proc/self/smaps"},
@@ -98,7 +98,7 @@ func readMetrics() func(name string) uint64 {
 }
 
 // largeMapping: smaller pieces of memory that nobody owns are no evidence of anything.
-const largeMapping = 4 << 20
+const largeMapping = 256 << 10
 
 const pageSize = 4096
 

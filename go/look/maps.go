@@ -61,7 +61,7 @@ func (r *reader) readMappings() error {
 
 // parseMappings takes r.raw apart. Strings that were there before are kept.
 func (r *reader) parseMappings() {
-	n := 0
+	n, skip := 0, false
 	keep := func(was string, is []byte) string {
 		if was == string(is) { // which makes no copy
 			return was
@@ -75,9 +75,10 @@ func (r *reader) parseMappings() {
 			continue
 		}
 		if line[0] >= 'A' && line[0] <= 'Z' { // a field; addresses are in small letters
-			if value, ok := bytes.CutPrefix(line, []byte("Rss:")); ok && n > 0 {
+			if value, ok := bytes.CutPrefix(line, []byte("Rss:")); ok && n > 0 && !skip {
 				kb, _ := number(bytes.TrimLeft(value, " \t"), 10)
-				r.mappings[n-1].rss = kb << 10
+				m := &r.mappings[n-1]
+				m.rss = min(kb<<10, m.end-m.start)
 			}
 			continue
 		}
@@ -95,6 +96,15 @@ func (r *reader) parseMappings() {
 		if n == len(r.mappings) {
 			r.mappings = append(r.mappings, mapping{})
 		}
+		// The kernel lists them a page at a time: one that has grown meanwhile may begin below the end of the last.
+		if n > 0 {
+			start = max(start, r.mappings[n-1].end)
+		}
+		if start >= end {
+			skip = true
+			continue
+		}
+		skip = false
 		m := &r.mappings[n]
 		*m = mapping{start: start, end: end, rights: keep(m.rights, rights), path: keep(m.path, path)}
 		n++
@@ -230,10 +240,12 @@ func (r *reader) readOwners() (*owners, error) {
 func (o *owners) divide(m *mapping, own []capi.Range, look *prober, resident pages) {
 	claimed := uint64(0)
 	rest := m.start // what lies below is settled
+	unclaimed := uint64(0)
 	nobodys := func(end uint64) {
 		if end > rest {
 			if rss := resident.bytes(rest, end); rss > 0 {
 				o.nobody = append(o.nobody, piece{rest, end, rss})
+				unclaimed += rss
 			}
 		}
 		rest = max(rest, end)
@@ -282,12 +294,7 @@ func (o *owners) divide(m *mapping, own []capi.Range, look *prober, resident pag
 	}
 	nobodys(m.end)
 	// The pages may have changed since smaps was read. The sum is smaps'.
-	total := claimed
-	for _, p := range o.nobody {
-		if p.start >= m.start && p.end <= m.end {
-			total += p.rss
-		}
-	}
+	total := claimed + unclaimed
 	if m.rss > total {
 		o.nobody = append(o.nobody, piece{m.start, m.start, m.rss - total})
 	} else if m.rss < total {

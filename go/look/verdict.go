@@ -11,7 +11,7 @@ import (
 // its smallest value. So neither the teeth of a garbage collector's saw nor a burst that is over count as growth.
 const (
 	// minMoments: with fewer, nothing is said about growth.
-	minMoments = 12
+	minMoments = 20
 	// minGrowth and minShare: growth below either is not worth a verdict.
 	minGrowth = 16 << 20
 	minShare  = 0.05 // of RSS
@@ -170,9 +170,25 @@ var candidates = []candidate{
 	{kindMapped, "mapped files and shared memory", func(m *moment) uint64 { return m.resident[files] }},
 }
 
-// growth returns how much the floor of a value rose from the first quarter to the last; 0 unless it was still rising.
-func growth(moments []moment, value func(*moment) uint64) int64 {
+const goStacksCandidate = 4
+
+// perCycle returns one moment for each garbage collection, the first after it: the live Go heap is known at collections only,
+// and they come the more rarely the larger the heap is.
+func perCycle(moments []moment) (cycles []moment) {
+	for i := range moments {
+		if i == 0 || moments[i].gcCycles != moments[i-1].gcCycles {
+			cycles = append(cycles, moments[i])
+		}
+	}
+	return cycles
+}
+
+// growth returns how much the floor of a value rose from the first quarter to the last, and whether it was still rising.
+func growth(moments []moment, value func(*moment) uint64) (total int64, rising bool) {
 	var floors [4]int64
+	if len(moments) < len(floors) {
+		return 0, false
+	}
 	for q := range floors {
 		part := moments[q*len(moments)/4 : (q+1)*len(moments)/4]
 		floors[q] = int64(value(&part[0]))
@@ -180,11 +196,8 @@ func growth(moments []moment, value func(*moment) uint64) int64 {
 			floors[q] = min(floors[q], int64(value(&part[i])))
 		}
 	}
-	total := floors[3] - floors[0]
-	if total <= 0 || floors[2] < floors[0] || floors[3]-floors[2] < total/8 {
-		return 0
-	}
-	return total
+	total = floors[3] - floors[0]
+	return total, total > 0 && floors[2] >= floors[0] && floors[3]-floors[2] >= total/8
 }
 
 // Rule 2, growth: the part that grew most in the window.
@@ -194,11 +207,18 @@ func growing(moments []moment) (verdict, bool) {
 	}
 	first, now := &moments[0], &moments[len(moments)-1]
 	var best candidate
-	var most, all int64
+	var most, all, stacks int64
 	for _, c := range candidates {
-		g := growth(moments, c.value)
-		if c.kind == kindLeak && g < int64(now.cMargin) {
-			g = 0 // within the error of the estimate
+		over := moments
+		if c.kind == kindGoHeap {
+			over = perCycle(moments)
+		}
+		g, rising := growth(over, c.value)
+		if c.kind == kindGoStacks {
+			stacks = g
+		}
+		if !rising || c.kind == kindLeak && g < int64(now.cMargin) { // within the error of the estimate
+			continue
 		}
 		all += g
 		if g > most {
@@ -207,6 +227,11 @@ func growing(moments []moment) (verdict, bool) {
 	}
 	if most < minGrowth || float64(most) < minShare*float64(now.rss) {
 		return verdict{}, false
+	}
+	if best.kind == kindGoHeap && stacks > most {
+		// Each goroutine has something on the heap too, which the collector may come to later.
+		best, most = candidates[goStacksCandidate], stacks
+		all = max(all, most)
 	}
 	window := now.time.Sub(first.time)
 	v := verdict{Kind: best.kind, Sure: "likely", Growth: most, Window: window, begin: first.time}
