@@ -189,6 +189,8 @@ impl UnwindContextStorage<usize> for Storage {
 }
 
 /// Finds the row of `module`'s tables for `address` and hands it to `with`. `Ok(None)`: no table covers the address.
+#[cold]
+#[inline(never)] // its room must not be part of every walk's frame
 fn look_up<T>(
     address: u64,
     module: &Entry,
@@ -267,6 +269,7 @@ impl Tables {
 /// A step by the table itself: signal frames, whose registers the kernel saved on the stack, and frames that realign
 /// the stack.
 #[cold]
+#[inline(never)]
 fn rare_step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
     let tables = Tables::of(module).ok_or(End::BadUnwindInfo)?;
     let (fde, signal) = tables.fde(frame.call_address())?.ok_or(End::NoUnwindInfo)?;
