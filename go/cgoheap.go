@@ -54,7 +54,7 @@ func writeProfile(w io.Writer, debug int) error {
 	if err := encoders.acquire(context.Background()); err != nil {
 		return err
 	}
-	data, err := collect(debug)
+	data, err := collect(debug, capi.Filter{})
 	encoders.release() // before the write, which may be as slow as its reader
 	if err != nil {
 		return err
@@ -63,9 +63,9 @@ func writeProfile(w io.Writer, debug int) error {
 	return err
 }
 
-// collect takes a snapshot and encodes it.
-func collect(debug int) ([]byte, error) {
-	s, err := capi.Take()
+// collect takes a snapshot of the blocks that pass and encodes it.
+func collect(debug int, filter capi.Filter) ([]byte, error) {
+	s, err := capi.TakeFiltered(filter)
 	if err != nil {
 		return nil, err
 	}

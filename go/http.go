@@ -24,6 +24,8 @@ const maxSeconds = 3600
 //     both ends.
 //   - seconds=N, from 1 to 3600: what changed in the next N seconds, as gzipped protocol buffer. Freed memory counts
 //     negative. It can't be combined with debug=1.
+//   - min_age=60s, max_age=10m, one or both: only live blocks that are that old at least, or at most. Their alloc values
+//     are their inuse values: what has been freed has no age. They can't be combined with seconds.
 //
 // Headers, errors, write deadlines and cancellation are like those of net/http/pprof. A query that makes no sense is
 // answered by 400 and a text that says why, methods other than GET and HEAD by 405. Four profiles at a time are made,
@@ -44,6 +46,7 @@ type query struct {
 	debug   int
 	gc      bool
 	seconds int // 0: a profile of this moment
+	age     capi.Filter
 }
 
 // parseQuery reads the parameters of a request; the error is for the client.
@@ -72,6 +75,20 @@ func parseQuery(r *http.Request) (query, error) {
 			return q, errors.New("seconds and debug params are incompatible")
 		}
 		q.seconds = n
+	}
+	for name, age := range map[string]*time.Duration{"min_age": &q.age.MinAge, "max_age": &q.age.MaxAge} {
+		text := values.Get(name)
+		if text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return q, fmt.Errorf(`invalid value %q for %q - must be a positive duration like 60s or 1h30m`, text, name)
+		}
+		if q.seconds != 0 {
+			return q, fmt.Errorf("seconds and %s params are incompatible", name)
+		}
+		*age = d
 	}
 	return q, nil
 }
@@ -126,7 +143,7 @@ func snapshotProfile(ctx context.Context, q query) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return collect(q.debug)
+	return collect(q.debug, q.age)
 }
 
 // deltaProfile makes a profile of what changes in the next q.seconds.

@@ -117,7 +117,7 @@ func measure() (m moment, large []piece, err error) {
 	goMemory := readMetrics()
 	reading.Lock()
 	defer reading.Unlock()
-	o, err := reading.readOwners()
+	o, err := reading.readOwners(malloc.Mmapped)
 	if err != nil {
 		return m, nil, err
 	}

@@ -8,6 +8,7 @@
 // registers
 //
 //	/debug/cgoheap/                  the page; POST to gc and trim beside it
+//	/debug/cgoheap/profile           the C profile with all that cgoheap.Handler knows: ?seconds=, ?gc=, ?min_age=, ?max_age=
 //	/debug/cgoheap/metrics           the numbers, for Prometheus
 //	/debug/pprof/delta_cgoheap?id=x  for continuous profilers: what consumer x has not been told of yet
 //	/debug/pprof/allheap             Go's heap profile and the C profile as one

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	cgoheap "github.com/cgoheap/cgoheap/go"
 )
 
 // server is the one that all handlers of the process share, since there is one history.
@@ -51,6 +53,7 @@ func Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", servePage)
 	mux.HandleFunc("/metrics", serveMetrics)
+	mux.Handle("/profile", cgoheap.Handler())
 	mux.HandleFunc("/gc", serveAction(collectGarbage))
 	mux.HandleFunc("/trim", serveAction(trim))
 	return headers(http.NewCrossOriginProtection().Handler(mux))

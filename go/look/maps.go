@@ -172,7 +172,8 @@ const (
 
 // readOwners goes through the mappings. Nothing tells who made an anonymous mapping, so each is recognised by something only
 // its owner does: see the comments below. What can't be recognised stays nobody's.
-func (r *reader) readOwners() (*owners, error) {
+// mmapped is how much malloc has in mappings of their own.
+func (r *reader) readOwners(mmapped uint64) (*owners, error) {
 	if err := r.readMappings(); err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func (r *reader) readOwners() (*owners, error) {
 	if err == nil {
 		defer mem.Close()
 	}
-	look := &prober{mem: mem, left: maxProbes}
+	look := &prober{mem: mem, left: maxProbes, mmapped: mmapped}
 	r.own = capi.OwnRanges(r.own)
 	own := r.own
 	slices.SortFunc(own, func(a, b capi.Range) int { return int(int64(a.Start) - int64(b.Start)) })
@@ -282,6 +283,11 @@ func (o *owners) divide(m *mapping, own []capi.Range, look *prober, resident pag
 			}
 		}
 		// A block with a mapping of its own begins with what is before it (nothing), and its size, of which bit 1 is set.
+		// Once as much was found as malloc says there is, nothing is asked any more.
+		if o.mmappedFound >= look.mmapped {
+			at += pageSize
+			continue
+		}
 		if c, ok := look.words(at); ok && c[0] == 0 && c[1]&7 == 2 && (c[1]&^7)%pageSize == 0 && c[1] >= pageSize &&
 			c[1]&^7 <= m.end-at {
 			size := c[1] &^ 7
@@ -304,8 +310,9 @@ func (o *owners) divide(m *mapping, own []capi.Range, look *prober, resident pag
 
 // prober reads words of our own memory that another thread may unmap at any moment.
 type prober struct {
-	mem  *os.File
-	left int
+	mem     *os.File
+	left    int
+	mmapped uint64 // bytes of malloc's large blocks that there are to be found
 }
 
 func (p *prober) words(at uint64) (w [4]uint64, ok bool) {

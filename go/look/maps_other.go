@@ -13,4 +13,4 @@ type piece struct{ start, end, rss uint64 }
 
 type reader struct{}
 
-func (*reader) readOwners() (*owners, error) { return nil, errors.ErrUnsupported }
+func (*reader) readOwners(uint64) (*owners, error) { return nil, errors.ErrUnsupported }

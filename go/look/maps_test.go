@@ -44,7 +44,7 @@ func TestReadingItselfMakesLittleGarbage(t *testing.T) {
 	}
 	var r reader
 	read := func() {
-		if _, err := r.readOwners(); err != nil {
+		if _, err := r.readOwners(0); err != nil {
 			t.Fatal(err)
 		}
 	}

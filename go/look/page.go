@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
@@ -31,23 +32,24 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(pageText))
 
 type page struct {
-	Program, Nonce, URL      string
-	PID                      int
-	Verdict                  verdict
-	Share                    string // of the stack that a C leak is from
-	Window                   string
-	Moments                  int
-	Problems                 []string
-	Lines                    []line
-	RSS                      uint64
-	RSSSize                  string
-	Large                    []string
-	Groups                   []group
-	Last                     string
-	Starts                   []startOption
-	Stacks                   stackTables
-	Age, Coverage, Rate, Now string
-	Series                   chart
+	Program, Nonce, URL, Path string
+	AgeQuery                  string
+	PID                       int
+	Verdict                   verdict
+	Share                     string // of the stack that a C leak is from
+	Window                    string
+	Moments                   int
+	Problems                  []string
+	Lines                     []line
+	RSS                       uint64
+	RSSSize                   string
+	Large                     []string
+	Groups                    []group
+	Last                      string
+	Starts                    []startOption
+	Stacks                    stackTables
+	Age, Coverage, Rate, Now  string
+	Series                    chart
 }
 
 // line is a part of RSS.
@@ -161,7 +163,7 @@ func newPage(r *http.Request) (*page, error) {
 	}
 	life = append(life, now)
 	p := &page{
-		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), Nonce: rand.Text(), URL: baseURL(r),
+		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), Nonce: rand.Text(), URL: baseURL(r), Path: ownPath(r),
 		Verdict: judge(recent, life), Moments: len(recent) - 1, RSS: now.rss, RSSSize: size(now.rss), Groups: groups,
 		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.time.Format(time.DateTime),
 		Rate:   size(uint64(stats.Rate)),
@@ -188,7 +190,7 @@ func newPage(r *http.Request) (*page, error) {
 	if seconds, err := time.ParseDuration(r.URL.Query().Get("age")); err == nil && seconds >= 0 {
 		age = seconds
 	}
-	p.Age = duration(age)
+	p.Age, p.AgeQuery = duration(age), age.String()
 	b, known := server.history.since(since)
 	for _, t := range server.history.starts() {
 		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.time.Sub(t))), t.Equal(b.time)})
@@ -258,6 +260,17 @@ func problems(s *cgoheap.Stats) (out []string) {
 }
 
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]+$`)
+
+// ownPath is the path of the page as the client knows it, from which a prefix has been stripped here.
+func ownPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if !plainPath.MatchString(path) {
+		return "/debug/cgoheap/"
+	}
+	return path
+}
+
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
 
 // baseURL is the server's address for commands that the reader copies: a Host header is anything a client sends.
 func baseURL(r *http.Request) string {

@@ -84,6 +84,7 @@ var text = []byte(strings.Repeat("some text to compress, ", 3000))
 //
 //go:noinline
 func compress() {
+	time.Sleep(50 * time.Millisecond)
 	w := zstd.NewWriter(io.Discard)
 	if _, err := w.Write(text); err != nil {
 		panic(err)

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The tests of tests/look: programs with one disease of the memory each, judged by the page of package look, and the page in a
+# real browser. The archive is there already.
+#
+#     scripts/test-look.sh          install what they need, if we may; then run them
+#     scripts/test-look.sh picture  make docs/look.png only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "test-look: installing chromium" >&2
+        { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } >/dev/null
+    else
+        echo "test-look: missing: install chromium (Debian: sudo apt-get install chromium)" >&2
+        exit 1
+    fi
+fi
+export GOFLAGS= GOWORK=off
+if [ "${1:-}" = picture ]; then
+    export CGOHEAP_PICTURES=$PWD/docs
+    cd tests/look
+    go test -count=1 -run TestPageInABrowser .
+    exit
+fi
+cd tests/look
+go vet ./...
+go test -timeout 15m ./...
