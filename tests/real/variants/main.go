@@ -93,8 +93,8 @@ func leakThread(n, size int) { C.thread_leak(C.int(n), C.int(size)) }
 //go:noinline
 func leakLibc(n, size int) { C.libc_leak(C.int(n), C.int(size)) }
 
-// jemallocAllocated is what jemalloc says that it has handed out; nil without -tags jemalloc.
-var jemallocAllocated func() uint64
+// jemallocServes says whether malloc is jemalloc's, by its own word; nil without -tags jemalloc.
+var jemallocServes func() bool
 
 var (
 	flags    = flag.NewFlagSet("variants", flag.ContinueOnError)
@@ -127,21 +127,13 @@ func checkAll(arguments []string) bool {
 		})
 	}
 	churn.Wait()
-	allocated := uint64(0)
-	if jemallocAllocated != nil {
-		allocated = jemallocAllocated()
-	}
-	bytesLeaked := 0
 	for _, l := range leaks {
 		if l.do != nil {
 			l.do(l.n, l.size)
-			bytesLeaked += l.n * l.size
 		}
 	}
-	if jemallocAllocated != nil {
-		if grown := jemallocAllocated() - allocated; grown < uint64(bytesLeaked)/4 { // its caches hold blocks that count already
-			complain("jemalloc handed out %d bytes of %d: it isn't the program's malloc", grown, bytesLeaked)
-		}
+	if jemallocServes != nil && !jemallocServes() {
+		complain("jemalloc isn't the program's malloc")
 	}
 
 	var stats cgoheap.Stats
