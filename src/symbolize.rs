@@ -87,12 +87,14 @@ fn lines_at(loader: &Loader, address: u64, out: &mut Vec<Line>) {
         }
     }
     // The symbol table knows the function that the address physically lies in, which assembly and objects without
-    // debug information have no other name for.
+    // debug information have no other name for, and brief debug information (`-g1`, Rust's line-tables-only) only a short one.
     if let Some(symbol) = loader.find_symbol(address) {
         if out.is_empty() {
             out.push(Line::default());
         }
-        if let Some(outermost) = out.last_mut().filter(|line| line.system_name.is_empty()) {
+        let better =
+            |line: &&mut Line| line.system_name.is_empty() || (is_mangled(symbol) && !is_mangled(&line.system_name));
+        if let Some(outermost) = out.last_mut().filter(better) {
             outermost.system_name = symbol.to_owned();
         }
     }
@@ -102,9 +104,13 @@ fn lines_at(loader: &Loader, address: u64, out: &mut Vec<Line>) {
     }
 }
 
+fn is_mangled(name: &str) -> bool {
+    name.starts_with("_Z") || name.starts_with("_R")
+}
+
 /// C names come back as they are. They must not be shown to the C++ demangler, which takes `f` for the type float.
 fn demangle(name: &str) -> String {
-    if name.starts_with("_Z") || name.starts_with("_R") {
+    if is_mangled(name) {
         addr2line::demangle_auto(name.into(), None).into_owned()
     } else {
         name.to_owned()

@@ -76,7 +76,9 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
         let name = stack.line(&row).map_or("", |line| &line.function);
         let seam = is_runtime_seam(name);
         let wrapper = !stack.is_go(&row) && exported.as_deref() == Some(name);
-        let gone = seam || wrapper || stack.is_go_machinery(&row) || (leaf && is_allocator(name));
+        let file = stack.line(&row).map_or("", |line| &line.file);
+        let allocator = is_allocator(name) || is_rust_allocator(file);
+        let gone = seam || wrapper || stack.is_go_machinery(&row) || (leaf && allocator);
         if let Some(function) = generated(name, EXPORTED) {
             exported = Some(function.to_owned());
         } else if !seam {
@@ -372,6 +374,12 @@ fn is_allocator(function: &str) -> bool {
     FAMILY.contains(&base)
         || OUR_OWN.iter().any(|prefix| function.starts_with(prefix))
         || RUST.iter().any(|prefix| function.starts_with(prefix))
+}
+
+/// Rule 2 for Rust, by file: Rust's brief debug information has names without their path (`alloc`, `{closure#0}`). What the
+/// standard library's `alloc.rs` holds lies between `Box::new` or a collection and the global allocator.
+fn is_rust_allocator(file: &str) -> bool {
+    file.ends_with("/src/hook/global_alloc.rs") || file.ends_with("/library/alloc/src/alloc.rs")
 }
 
 /// Rule 3: frames that Go's runtime puts between Go and C.
