@@ -1,0 +1,70 @@
+package look
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+)
+
+func TestNamesAreEscaped(t *testing.T) {
+	evil := `std::vector<int>::push<script>alert(1)</script>"'&`
+	rows := []stackRow{{InUse: 1, Growth: 1, Old: 1, Line: evil, Caller: evil, Frames: []string{evil}}}
+	p := &page{Program: evil, Verdict: verdict{Kind: kindLeak, Sentence: evil, Evidence: []string{evil}, Next: evil}, Share: evil,
+		Problems: []string{evil}, Large: []string{evil}, Last: evil, Coverage: evil, AgeQuery: "2m", Groups: groups,
+		Stacks: stackTables{rows, rows, rows, time.Now()}, Series: chart{Titles: []string{evil}}}
+	var out strings.Builder
+	if err := pageTemplate.Execute(&out, p); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if strings.Contains(text, "<script>alert") || strings.Contains(text, "vector<int>") {
+		t.Errorf("a name has become markup: %s", text)
+	}
+	if got := strings.Count(text, "vector&lt;int&gt;"); got < 15 {
+		t.Errorf("%d names are there", got)
+	}
+	if got := strings.Count(text, "<script"); got != 2 {
+		t.Errorf("%d scripts", got)
+	}
+}
+
+func TestCommandsToCopyHoldNothingThatAShellReads(t *testing.T) {
+	for host, want := range map[string]string{"shop:6060": "http://shop:6060", "[::1]:80": "http://[::1]:80",
+		"x;reboot": "http://localhost", "$(id)": "http://localhost", "": "http://localhost", "-x": "http://localhost"} {
+		if got := baseURL(&http.Request{Host: host}); got != want {
+			t.Errorf("%q: %s, want %s", host, got, want)
+		}
+	}
+	for uri, want := range map[string]string{"/debug/cgoheap/?since=1": "/debug/cgoheap/", "/admin/memory/": "/admin/memory/",
+		"/a'b/": "/debug/cgoheap/", "": "/debug/cgoheap/"} {
+		if got := ownPath(&http.Request{RequestURI: uri}); got != want {
+			t.Errorf("%q: %s, want %s", uri, got, want)
+		}
+	}
+}
+
+func TestOneActionAtATime(t *testing.T) {
+	server.actions.busy.Lock()
+	defer server.actions.busy.Unlock()
+	answer := httptest.NewRecorder()
+	Handler().ServeHTTP(answer, httptest.NewRequest("POST", "/gc", nil))
+	if supported && answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+}
+
+func TestGoFramesAreToldFromPreambles(t *testing.T) {
+	for _, test := range []struct {
+		function, file string
+		want           bool
+	}{{"main.leak", "/src/main.go", true}, {"C.leak", "/src/main.go", false}, {"leak_in_preamble", "/src/main.go", false},
+		{"leak", "/src/leak.c", false}, {"a.b", "", false}} {
+		if got := isGo(&profiledata.Frame{Function: test.function, File: test.file}); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
