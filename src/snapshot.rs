@@ -1,5 +1,7 @@
 //! 6. **Snapshot**: a copy of the tables as plain data, taken under short locks. Nothing is named or encoded here.
 
+use std::borrow::Cow;
+
 use crate::frame::{End, Frame, ModuleId};
 use crate::hook::guard::Guard;
 use crate::stack_table::StackId;
@@ -92,8 +94,9 @@ pub struct StackRecord {
     pub id: u32,
     /// The redirected call, when the header's macros made the allocation: the profile's leaf.
     pub site: Option<Site>,
-    /// Leaf first. Without a site, frame 0 is the caller of the hook.
-    pub frames: Vec<Frame>,
+    /// Leaf first. Without a site, frame 0 is the caller of the hook. Those of the stack table are borrowed: they live as long
+    /// as the process.
+    pub frames: Cow<'static, [Frame]>,
     /// Why the stack ends.
     pub end: End,
     /// What was allocated there.
@@ -191,7 +194,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
             stacks.push(StackRecord {
                 id,
                 site: record.site(),
-                frames: record.frames().to_vec(),
+                frames: Cow::Borrowed(record.frames()),
                 end: record.end,
                 values,
             });
@@ -216,7 +219,7 @@ fn objects(fixed: u64) -> i64 {
 fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
     let mut ids: Vec<ModuleId> = Vec::new();
     let mut go: Option<&module::Entry> = None;
-    for frame in stacks.iter().flat_map(|stack| &stack.frames) {
+    for frame in stacks.iter().flat_map(|stack| stack.frames.iter()) {
         if !frame.is_go() {
             ids.push(frame.module());
         } else if !go.is_some_and(|known| (known.map_start..known.map_end).contains(&frame.call_address())) {
@@ -259,7 +262,7 @@ impl Snapshot {
 
     /// The distinct return addresses in Go code, ascending.
     pub fn go_return_addresses(&self) -> Vec<u64> {
-        let frames = self.stacks.iter().flat_map(|stack| &stack.frames);
+        let frames = self.stacks.iter().flat_map(|stack| stack.frames.iter());
         let mut addresses: Vec<u64> = frames
             .filter(|frame| frame.is_go())
             .map(|frame| frame.return_address())

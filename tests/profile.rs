@@ -98,7 +98,7 @@ fn go_names(snapshot: &Snapshot) -> GoNames {
 }
 
 fn go_addresses(snapshot: &Snapshot) -> Vec<u64> {
-    let frames = snapshot.stacks.iter().flat_map(|record| &record.frames);
+    let frames = snapshot.stacks.iter().flat_map(|record| record.frames.iter());
     let set: std::collections::BTreeSet<u64> = frames
         .filter(|frame| frame.is_go())
         .map(|frame| frame.return_address())
@@ -121,10 +121,10 @@ fn values(values: [i64; 4]) -> Values {
 fn leaks(counts: [[i64; 4]; 4]) -> Snapshot {
     let app = |at| Frame::new(at, APP);
     let library = |at| Frame::new(at, LIBRARY);
-    let record = |id, frames| StackRecord {
+    let record = |id, frames: Vec<Frame>| StackRecord {
         id,
         site: None,
-        frames,
+        frames: frames.into(),
         end: End::Complete,
         values: values(counts[id as usize - 1]),
     };

@@ -26,6 +26,8 @@ mod seam;
 mod text;
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::frame::Frame;
@@ -77,10 +79,23 @@ pub(crate) struct Place {
 }
 
 /// All stacks of a snapshot, named and cut, each distinct place once.
+///
+/// The paths lie one behind the other in one vector: in a profile most of what there is are paths, and a vector for each
+/// would be several times the size of the message.
 pub(crate) struct Stacks {
     places: Vec<Place>,
-    /// Indices into `places`, leaf first, and what was allocated there. Distinct if they were joined, none all zero.
-    stacks: Vec<(Vec<usize>, Values)>,
+    /// Indices into `places`.
+    numbers: Vec<u32>,
+    /// Distinct if they were joined, none all zero.
+    stacks: Vec<Stack>,
+}
+
+/// One stack as it will be shown.
+pub(crate) struct Stack {
+    /// Its part of [`Stacks::numbers`], leaf first.
+    path: Range<usize>,
+    /// What was allocated there.
+    values: Values,
 }
 
 /// The names of all frames of a snapshot.
@@ -91,7 +106,7 @@ pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symb
     let names = name_frames(snapshot, go_names, symbolizer);
     let stacks = Stacks::new(snapshot, &names, format != Format::ProtoEach);
     match format {
-        Format::Proto | Format::ProtoEach => proto::gzip(&proto::message(snapshot, &stacks)),
+        Format::Proto | Format::ProtoEach => proto::write(snapshot, &stacks),
         Format::Text => text::write(snapshot, &stacks),
     }
 }
@@ -121,26 +136,47 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
 impl Stacks {
     fn new(snapshot: &Snapshot, names: &Names, join: bool) -> Stacks {
         let mut places = intern::Places::default();
-        let mut index: HashMap<Vec<usize>, usize> = HashMap::new();
-        let mut stacks: Vec<(Vec<usize>, Values)> = Vec::new();
+        // By a hash of the path, since the path is in `numbers` already. Two paths with the same hash: the later one goes
+        // under the next free number.
+        let mut index: HashMap<u64, usize> = HashMap::new();
+        let hasher = RandomState::new();
+        let frames = snapshot.stacks.iter().map(|record| record.frames.len()).sum();
+        let mut numbers: Vec<u32> = Vec::with_capacity(frames);
+        let mut stacks: Vec<Stack> = Vec::with_capacity(snapshot.stacks.len());
         for record in &snapshot.stacks {
-            let path: Vec<usize> = seam::places(record, names)
-                .into_iter()
-                .map(|place| places.number(place))
-                .collect();
+            let start = numbers.len();
+            for place in seam::places(record, names) {
+                numbers.push(places.number(place) as u32);
+            }
+            let path = start..numbers.len();
             // Stacks that differed only in frames that were cut are one now.
-            match index.get(&path) {
-                Some(&at) if join => stacks[at].1 = sum(stacks[at].1, record.values),
+            let mut hash = hasher.hash_one(&numbers[path.clone()]);
+            let same = loop {
+                match index.get(&hash) {
+                    Some(&at) if numbers[stacks[at].path.clone()] == numbers[path.clone()] => break Some(at),
+                    Some(_) => hash = hash.wrapping_add(1),
+                    None => break None,
+                }
+            };
+            match same {
+                Some(at) if join => {
+                    stacks[at].values = sum(stacks[at].values, record.values);
+                    numbers.truncate(start);
+                }
                 _ => {
-                    index.insert(path.clone(), stacks.len());
-                    stacks.push((path, record.values));
+                    index.insert(hash, stacks.len());
+                    stacks.push(Stack {
+                        path,
+                        values: record.values,
+                    });
                 }
             }
         }
         // Viewers refuse or drop samples without any value; in a difference they are the usual case.
-        stacks.retain(|(_, values)| !values.is_nothing());
+        stacks.retain(|stack| !stack.values.is_nothing());
         let mut stacks = Stacks {
             places: places.into_vec(),
+            numbers,
             stacks,
         };
         stacks.drop_unused_places();
@@ -150,25 +186,32 @@ impl Stacks {
     fn drop_unused_places(&mut self) {
         let mut new_number = vec![None; self.places.len()];
         let mut kept = Vec::new();
-        for place in self.stacks.iter_mut().flat_map(|(path, _)| path) {
-            let number = *new_number[*place].get_or_insert_with(|| {
-                kept.push(self.places[*place].clone());
-                kept.len() - 1
-            });
-            *place = number;
+        for stack in &self.stacks {
+            for number in &mut self.numbers[stack.path.clone()] {
+                let place = *number as usize;
+                *number = *new_number[place].get_or_insert_with(|| {
+                    kept.push(self.places[place].clone());
+                    kept.len() as u32 - 1
+                });
+            }
         }
         self.places = kept;
     }
 
+    /// The places of one stack, leaf first, by their indices.
+    fn numbers(&self, stack: &Stack) -> &[u32] {
+        &self.numbers[stack.path.clone()]
+    }
+
     /// The places of one stack, leaf first.
-    fn path<'a>(&'a self, path: &'a [usize]) -> impl Iterator<Item = &'a Place> {
-        path.iter().map(|&place| &self.places[place])
+    fn path(&self, stack: &Stack) -> impl Iterator<Item = &Place> {
+        self.numbers(stack).iter().map(|&place| &self.places[place as usize])
     }
 
     fn total(&self) -> Values {
         self.stacks
             .iter()
-            .fold(Values::default(), |total, (_, values)| sum(total, *values))
+            .fold(Values::default(), |total, stack| sum(total, stack.values))
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
+use prost::encoding::message;
 
 use super::intern::{Functions, Strings};
 use super::mapping::Mappings;
@@ -131,8 +132,12 @@ pub(super) struct Function {
     pub(super) start_line: i64,
 }
 
-/// The message for a snapshot whose stacks are named.
-pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
+/// The gzipped message for a snapshot whose stacks are named.
+///
+/// A message is the fields of its parts one after the other, so it is written in three: what comes before the samples, the
+/// samples one by one, and the rest. All samples at once would be several times the size of the message.
+pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
+    const SAMPLE: u32 = 2; // the tag of Profile::sample
     let mut strings = Strings::new();
     let mut functions = Functions::default();
     // Names and order of Go's own heap profile: `go tool pprof` has flags for them, and profiles with the same types
@@ -149,11 +154,20 @@ pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
     })
     .to_vec();
     let bytes = strings.number("bytes");
-    let sample = stacks
-        .stacks
-        .iter()
-        .map(|(path, values)| sample(path, values, bytes))
-        .collect();
+    // Level 1: names and small numbers shrink well at any level, and this runs inside somebody's server.
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut put = |part: &[u8]| gzip.write_all(part).expect("writing to memory doesn't fail");
+    let head = Profile {
+        sample_type,
+        ..Profile::default()
+    };
+    put(&head.encode_to_vec());
+    let mut part = Vec::new();
+    for stack in &stacks.stacks {
+        part.clear();
+        message::encode(SAMPLE, &sample(stacks.numbers(stack), &stack.values, bytes), &mut part);
+        put(&part);
+    }
     let mappings = Mappings::new(&snapshot.modules, &stacks.places, &mut strings);
     let location = (1u64..)
         .zip(&stacks.places)
@@ -171,9 +185,7 @@ pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
                 .collect(),
         })
         .collect();
-    Profile {
-        sample_type,
-        sample,
+    let rest = Profile {
         mapping: mappings.into_vec(),
         location,
         function: functions.into_vec(),
@@ -192,15 +204,18 @@ pub(super) fn message(snapshot: &Snapshot, stacks: &Stacks) -> Profile {
             .collect(),
         default_sample_type: strings.number("inuse_space"),
         string_table: strings.into_vec(),
-    }
+        ..Profile::default()
+    };
+    put(&rest.encode_to_vec());
+    gzip.finish().expect("writing to memory doesn't fail")
 }
 
-fn sample(path: &[usize], values: &Values, bytes: i64) -> Sample {
+fn sample(path: &[u32], values: &Values, bytes: i64) -> Sample {
     // As in Go's heap profile: the mean size of a block.
     let mean =
         average(values.alloc_bytes, values.alloc_objects).or_else(|| average(values.inuse_bytes, values.inuse_objects));
     Sample {
-        location_id: path.iter().map(|&place| place as u64 + 1).collect(),
+        location_id: path.iter().map(|&place| u64::from(place) + 1).collect(),
         value: vec![
             values.alloc_objects,
             values.alloc_bytes,
@@ -221,13 +236,4 @@ fn sample(path: &[usize], values: &Values, bytes: i64) -> Sample {
 
 fn average(bytes: i64, objects: i64) -> Option<i64> {
     bytes.checked_div(objects).filter(|&mean| mean > 0)
-}
-
-/// The bytes that go over the wire.
-pub(super) fn gzip(profile: &Profile) -> Vec<u8> {
-    // Level 1: names and small numbers shrink well at any level, and this runs inside somebody's server.
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&profile.encode_to_vec())
-        .expect("writing to memory doesn't fail");
-    gzip.finish().expect("writing to memory doesn't fail")
 }

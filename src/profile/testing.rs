@@ -77,7 +77,7 @@ pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackReco
     StackRecord {
         id,
         site: None,
-        frames,
+        frames: frames.into(),
         end: End::Complete,
         values,
     }

@@ -22,7 +22,7 @@
 use std::fmt::Write;
 
 use super::comments;
-use super::{Place, Stacks};
+use super::{Place, Stack, Stacks};
 use crate::snapshot::{Module, Snapshot, Values, margin95};
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
@@ -31,12 +31,13 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     let total = stacks.total();
     header(&mut out, &total);
 
-    let mut order: Vec<&(Vec<usize>, Values)> = stacks.stacks.iter().collect();
+    let mut order: Vec<&Stack> = stacks.stacks.iter().collect();
     // Stable: the same snapshot gives the same text.
-    order.sort_by_key(|(_, values)| std::cmp::Reverse((values.inuse_bytes, values.alloc_bytes)));
-    for (path, values) in order {
-        let path: Vec<&Place> = stacks.path(path).collect();
-        for values in expressible(*values) {
+    order.sort_by_key(|stack| std::cmp::Reverse((stack.values.inuse_bytes, stack.values.alloc_bytes)));
+    for stack in order {
+        let path: Vec<&Place> = stacks.path(stack).collect();
+        let values = stack.values;
+        for values in expressible(values) {
             sample(&mut out, &path, &values);
         }
         frames(&mut out, &path);

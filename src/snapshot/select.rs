@@ -1,5 +1,7 @@
 //! What readers want of a snapshot, other than all of it: the largest stacks, some stacks by number, or what a scraper takes.
 
+use std::borrow::Cow;
+
 use super::{Filter, Snapshot, StackRecord, Values, objects};
 use crate::frame::End;
 use crate::hook::guard::Guard;
@@ -70,7 +72,7 @@ impl Snapshot {
         let bare = |stack: &StackRecord| StackRecord {
             id: stack.id,
             site: None,
-            frames: Vec::new(),
+            frames: Cow::default(),
             end: End::Complete,
             values: stack.values,
         };
@@ -123,7 +125,7 @@ impl Snapshot {
         self.stacks.push(StackRecord {
             id: OTHER_STACKS,
             site: None,
-            frames: Vec::new(),
+            frames: Cow::default(),
             end: End::Complete,
             values,
         });
@@ -139,7 +141,7 @@ mod tests {
         let record = |&(id, alloc_bytes, inuse_bytes): &(u32, i64, i64)| StackRecord {
             id,
             site: None,
-            frames: Vec::new(),
+            frames: Cow::default(),
             end: End::Complete,
             values: Values {
                 alloc_objects: alloc_bytes / 10,
