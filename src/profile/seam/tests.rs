@@ -162,6 +162,20 @@ const CASES: &[Case] = &[
         shown: &["runtime.asmcgocall.abi0", "[stack cut: Go frames are off]"],
         ..PLAIN
     },
+    Case {
+        what: "Rust: from the global allocator to the standard library's own; a collection's frames stay",
+        captured: &[
+            "C {closure#0}@/src/cgoheap/src/hook/global_alloc.rs:9 < alloc<System>@/src/cgoheap/src/hook/global_alloc.rs:90",
+            "C __rustc::__rust_alloc",
+            "C alloc@/rustc/1/library/alloc/src/alloc.rs:95 < with_capacity<u8>@/rustc/1/library/alloc/src/raw_vec/mod.rs:3",
+            "C user::remember@/src/user/src/alloc.rs:4",
+        ],
+        shown: &[
+            "with_capacity<u8>@/rustc/1/library/alloc/src/raw_vec/mod.rs:3",
+            "user::remember@/src/user/src/alloc.rs:4",
+        ],
+        ..PLAIN
+    },
     // 3 and 4. The seam.
     Case {
         what: "C.CString through -include",

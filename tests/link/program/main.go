@@ -43,6 +43,13 @@ func Check() C.int {
 		return 1
 	}
 	for _, leak := range leaks {
+		if os.Getenv("LINK_EXPECT") == "cut" {
+			// A static glibc doesn't lead to the program's unwind table: of a stack its leaf is seen, and that it was cut.
+			leak[1] = "[stack cut: no unwind table]"
+			if leak[0] == "C.CString" {
+				leak[0] = "C.malloc"
+			}
+		}
 		if !shown(text.String(), leak) {
 			fmt.Fprintf(os.Stderr, "no stack with %s\n%s", leak, text.String())
 			return 1
