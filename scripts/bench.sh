@@ -17,4 +17,4 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/nu
     done
 fi
 command -v python3 >/dev/null || { echo "bench: install python3 (Debian: sudo apt-get install python3)" >&2; exit 1; }
-exec python3 scripts/bench.py
+exec python3 -B scripts/bench.py

@@ -64,6 +64,28 @@ def loads_tables(results):
     return "\n".join(parts)
 
 
+def pairs_table(results):
+    """What a pair of malloc and free costs more than on the same allocator bare, in nanoseconds."""
+    rows, head = [], None
+    for row in results["loads"]:
+        if row["group"] != "native" or not row["load"].startswith("pair"):
+            continue
+        arms = [arm for key, arm in row["arms"].items() if key in ("whole", "header", "off", "jemalloc_prof")]
+        head = ["load", "glibc, ns a pair"] + [f"{arm['title']}: added" for arm in arms]
+        threads = int(row["load"].split(", ")[1].split()[0])
+
+        def nanos(arm, size):
+            return [1e9 * cpu / size / threads for cpu, of in zip(arm["cpu"], arm["rounds"]) if of == size]
+
+        size = row["arms"]["glibc"]["rounds"][0] if row["arms"]["glibc"]["rounds"] else 1
+        cells = [row["load"], f"{median(nanos(row['arms']['glibc'], size) or [0]):.2f}"]
+        for arm in arms:
+            added = [a - b for a, b in zip(nanos(arm, size), nanos(row["arms"][arm["base"]], size))]
+            cells.append(f"{median(added):+.2f}" if added else "-")
+        rows.append(cells)
+    return "### Nanoseconds added to a pair\n\n" + table(head, rows) if rows else ""
+
+
 def http_table(results):
     rows = []
     for row in results["loads"]:
@@ -214,6 +236,7 @@ def report(results):
         "program on glibc; jemalloc and tcmalloc bare with glibc too, their profilers with themselves bare.\n",
         "## Targets\n\n" + targets_table(results),
         "## Loads\n\n" + loads_tables(results),
+        pairs_table(results),
         http_table(results),
     ]
     for title, text in (

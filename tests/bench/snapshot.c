@@ -5,6 +5,7 @@
  * The pause that an allocating thread sees is the time of its single malloc-free pairs: those during snapshots beside those
  * of a time without. Time of the clock, so it contains what the system did meanwhile; on a busy machine compare the two.
  */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -120,6 +121,7 @@ int main(int argc, char **argv) {
     double first_encode_ms = 0;
     long long peak = 0;
     for (int i = 0; i < repeat; i++) {
+        malloc_trim(0); /* or what the last round gave back to malloc, but not malloc to the system, would be used again unseen */
         new_high_water_mark();
         long long before = status("VmRSS:"), start = clock_ns(CLOCK_MONOTONIC);
         cgoheap_snapshot *snapshot = cgoheap_snapshot_take();
@@ -133,11 +135,13 @@ int main(int argc, char **argv) {
         long long extra = status("VmHWM:") - before;
         if (i == 0) { /* names are looked up here: apart */
             first_encode_ms = encode_ms[0];
+        } else if (extra > peak) {
+            peak = extra;
+        }
+        if (i == repeat - 1) { /* last, since it allocates in places that are new */
             FILE *file = fopen(argv[4], "wb");
             if (file == NULL || fwrite(bytes, 1, length, file) != length || fclose(file) != 0)
                 return 1;
-        } else if (extra > peak) {
-            peak = extra;
         }
         cgoheap_buffer_free(bytes, length);
         cgoheap_snapshot_free(snapshot);
