@@ -61,7 +61,7 @@ fn distances_are_exponential_with_the_interval_as_mean() {
         let distances: Vec<f64> = (0..N)
             .map(|_| {
                 // Larger than any distance: always sampled, and the next distance is drawn.
-                assert!(sampler::charge(state, u64::MAX >> 1).is_some());
+                assert!(sampler::charge(state, u64::MAX >> 1, true).is_some());
                 (state.countdown - state.base) as f64
             })
             .collect();
@@ -105,7 +105,7 @@ fn a_block_is_sampled_as_often_as_its_size_says() {
         let p = -(-(size as f64) / INTERVAL as f64).exp_m1();
         let n = ((5000.0 / p) as u64).max(100_000);
         let state = fresh_thread(random.next());
-        let picked = (0..n).filter(|_| sampler::charge(state, size).is_some()).count() as f64;
+        let picked = (0..n).filter(|_| sampler::charge(state, size, true).is_some()).count() as f64;
         let deviation = (n as f64 * p * (1.0 - p)).sqrt();
         let off = (picked - n as f64 * p).abs();
         assert!(off <= 4.0 * deviation + 1e-9, "size {size}: {picked} of {n}, p = {p}"); // 1 in 16,000 each
@@ -113,11 +113,11 @@ fn a_block_is_sampled_as_often_as_its_size_says() {
     }
     // Blocks of no bytes have no place on the line, but at interval 1 all are seen.
     let state = fresh_thread(random.next());
-    assert!((0..1_000_000).all(|_| sampler::charge(state, 0).is_none()));
+    assert!((0..1_000_000).all(|_| sampler::charge(state, 0, true).is_none()));
     assert!(sampler::set_interval(1));
-    assert!((0..1000).all(|size| sampler::charge(state, size) == Some(Weight { objects: 1.0 })));
+    assert!((0..1000).all(|size| sampler::charge(state, size, true) == Some(Weight { objects: 1.0 })));
     assert!(sampler::set_interval(0));
-    assert!((0..1000).all(|size| sampler::charge(state, size << 30).is_none()));
+    assert!((0..1000).all(|size| sampler::charge(state, size << 30, true).is_none()));
 }
 
 /// A thread that has every interval in turn, half-way through a distance each time: what the earlier interval left must
@@ -141,7 +141,7 @@ fn an_interval_that_changes_midway_biases_nothing() {
                     0 => 1 + random.next() % 200_000,
                     _ => 1 + random.next() % 300,
                 };
-                let weight = sampler::charge(state, size);
+                let weight = sampler::charge(state, size, true);
                 if *interval == 0 {
                     assert!(weight.is_none());
                     continue;
