@@ -113,12 +113,12 @@ pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symb
 
 /// Asks for every distinct frame once, by object and address.
 fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer) -> Names {
-    // The module is in a frame's high bits, so the set's order is "by object, then by address".
-    let frames: BTreeSet<Frame> = snapshot
-        .stacks
-        .iter()
-        .flat_map(|record| record.frames.iter().copied())
-        .collect();
+    // The module is in a frame's high bits, so the set's order is "by object, then by address". One by one: collecting
+    // would make a vector of all frames of all stacks first, which are a hundred times as many.
+    let mut frames = BTreeSet::new();
+    for record in &snapshot.stacks {
+        frames.extend(record.frames.iter().copied());
+    }
     frames
         .into_iter()
         .map(|frame| {
