@@ -30,7 +30,10 @@ way() {
     status=$?
     set -e
     case $status in
-    0) passed=$((passed + 1)) status=ok ;;
+    0)
+        passed=$((passed + 1)) status=ok
+        [[ $words != *'[stack cut'* ]] || status=partly # what it can't do is what the test has seen, and in the words
+        ;;
     77) status=skipped words=$(tail -n 1 "$log") ;;
     *) failed=$((failed + 1)) status=FAILED ;;
     esac
