@@ -105,7 +105,8 @@ impl<T> Lock<T> {
     /// `wait` only if it is free: a fork in a signal handler may have interrupted this thread while it holds the lock, and
     /// will then let it finish, in both processes.
     pub fn lock_for_fork(&self, wait: bool) {
-        let locked = if wait { self.lock_bounded() } else { self.try_lock() };
+        // Without end: the holder is a thread that runs, and a child with a lock of nobody's would wait for ever.
+        let locked = if wait { Some(self.lock()) } else { self.try_lock() };
         if let Some(locked) = locked {
             self.kept_for_fork.store(true, Relaxed);
             core::mem::forget(locked);

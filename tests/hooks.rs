@@ -49,7 +49,7 @@ fn threads_are_seen_from_their_first_allocation_to_their_last() {
 
 #[test]
 fn the_program_keeps_its_stack_its_floating_point_and_its_forks() {
-    run("polite.c", &["-O2", "-fno-builtin", "-lm"]);
+    run("polite.c", &["-O2", "-fno-builtin"]);
 }
 
 #[test]
