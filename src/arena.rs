@@ -66,8 +66,8 @@ impl Arena {
     }
 
     /// Keeps the arena whole across a fork.
-    pub fn lock_for_fork(&self, wait: bool) {
-        self.chunk.lock_for_fork(wait);
+    pub fn lock_for_fork(&self) {
+        self.chunk.lock_for_fork();
     }
 
     /// # Safety

@@ -165,8 +165,8 @@ pub fn counted() -> (u64, u64) {
 }
 
 /// Keeps the setting whole across a fork: the child's calls of [`set_interval`] must not wait for a thread that it lacks.
-pub fn lock_for_fork(wait: bool) {
-    SETTING.lock_for_fork(wait);
+pub fn lock_for_fork() {
+    SETTING.lock_for_fork();
 }
 
 /// # Safety

@@ -14,7 +14,7 @@
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
-    AtomicBool, AtomicU32,
+    AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -28,8 +28,6 @@ const CONTENDED: u32 = 2;
 /// A mutual exclusion lock around a `T`: three-state futex (Drepper, "Futexes are tricky", mutex 2).
 pub struct Lock<T> {
     word: AtomicU32,
-    /// Written by the thread that holds the lock across a fork only.
-    kept_for_fork: AtomicBool,
     value: UnsafeCell<T>,
 }
 
@@ -44,7 +42,6 @@ impl<T> Lock<T> {
     pub const fn new(value: T) -> Lock<T> {
         Lock {
             word: AtomicU32::new(FREE),
-            kept_for_fork: AtomicBool::new(false),
             value: UnsafeCell::new(value),
         }
     }
@@ -101,26 +98,17 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock and keeps it across a fork; [`Lock::unlock_after_fork`] gives it back in parent and child. Without
-    /// `wait` only if it is free: a fork in a signal handler may have interrupted this thread while it holds the lock, and
-    /// will then let it finish, in both processes.
-    pub fn lock_for_fork(&self, wait: bool) {
-        // Without end: the holder is a thread that runs, and a child with a lock of nobody's would wait for ever.
-        let locked = if wait { Some(self.lock()) } else { self.try_lock() };
-        if let Some(locked) = locked {
-            self.kept_for_fork.store(true, Relaxed);
-            core::mem::forget(locked);
-        }
+    /// Takes the lock and keeps it across a fork; [`Lock::unlock_after_fork`] gives it back in parent and child.
+    pub fn lock_for_fork(&self) {
+        core::mem::forget(self.lock());
     }
 
-    /// Gives back a lock that [`Lock::lock_for_fork`] took, if it did.
+    /// Gives back a lock that [`Lock::lock_for_fork`] took.
     ///
     /// # Safety
-    /// The calling thread is the one that called `lock_for_fork`, before the fork.
+    /// The calling thread took it by `lock_for_fork`, before the fork.
     pub unsafe fn unlock_after_fork(&self) {
-        if self.kept_for_fork.swap(false, Relaxed) {
-            drop(Locked(self));
-        }
+        drop(Locked(self));
     }
 }
 

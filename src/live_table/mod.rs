@@ -388,8 +388,8 @@ pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
 }
 
 /// Takes all locks, in order, so that a fork finds the table whole. Context: control.
-pub fn lock_for_fork(wait: bool) {
-    TABLE.iter().for_each(|shard| shard.lock_for_fork(wait));
+pub fn lock_for_fork() {
+    TABLE.iter().for_each(Lock::lock_for_fork);
 }
 
 /// # Safety

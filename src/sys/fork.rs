@@ -10,12 +10,15 @@ use crate::sys::thread;
 use crate::{live_table, sampler};
 
 /// Other libraries' handlers run between ours, and may allocate: under the guard, so as not to wait for our own locks.
+///
+/// When a signal handler that interrupted a hook forks, the guard is held already, and the hook may hold a lock: it will
+/// finish what it was doing, in both processes. Then nothing is locked here.
 extern "C" fn prepare() {
-    // Interrupted inside a hook by a signal handler that forks: what the hook holds it will give back itself.
-    let wait = !Guard::is_held();
-    sampler::lock_for_fork(wait);
-    live_table::lock_for_fork(wait);
-    ARENA.lock_for_fork(wait);
+    if !Guard::is_held() {
+        sampler::lock_for_fork();
+        live_table::lock_for_fork();
+        ARENA.lock_for_fork();
+    }
     let state = thread::state();
     // SAFETY: the calling thread's own state.
     unsafe {
@@ -25,13 +28,15 @@ extern "C" fn prepare() {
 }
 
 extern "C" fn release() {
-    // SAFETY: `prepare` ran on this thread, which owns its state.
+    let state = thread::state();
+    // SAFETY: `prepare` ran on this thread, which owns its state, and took the locks unless the guard was held.
     unsafe {
-        let state = thread::state();
         (*state).countdown = (*state).countdown_at_fork;
-        ARENA.unlock_after_fork();
-        live_table::unlock_after_fork();
-        sampler::unlock_after_fork();
+        if (*state).countdown != sampler::GUARD {
+            ARENA.unlock_after_fork();
+            live_table::unlock_after_fork();
+            sampler::unlock_after_fork();
+        }
     }
 }
 
@@ -49,7 +54,8 @@ extern "C" fn register() {
     unsafe { libc::pthread_atfork(Some(prepare), Some(release), Some(release_in_child)) };
 }
 
-/// Runs before main, or when the library that we are part of is loaded.
+/// Runs before main, or when the library that we are part of is loaded. Referred to by [`crate::control`], since a linker
+/// takes from an archive only what somebody refers to.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = register;
+pub static AT_START: extern "C" fn() = register;
