@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --check
+rustfmt --check --edition 2024 scripts/archive/prelink.rs
 cargo clippy --locked --quiet --all-targets -- -D warnings
 scripts/build-archive.sh
 unformatted=$(gofmt -l $(git ls-files '*.go'))

@@ -23,9 +23,13 @@ part "Go: without cgo, and elsewhere" scripts/test-unsupported.sh
 part "the demo" demo
 part "real programs under the whole-process door" scripts/test-real.sh
 part "ways of building and linking" scripts/test-variants.sh
-if [ -x scripts/test-cgoheaptest.sh ]; then part "cgoheaptest by real use" scripts/test-cgoheaptest.sh; fi
-if [ -x scripts/test-link.sh ]; then part "the link matrix" scripts/test-link.sh; fi
-if [ -x scripts/test-look.sh ]; then part "the page" scripts/test-look.sh; fi
+part "cgoheaptest by real use" scripts/test-cgoheaptest.sh
+part "the link matrix" scripts/test-link.sh
+if [ -n "${CGOHEAP_LONG:-}" ]; then
+    part "the page, in a browser and with sick programs" scripts/test-look.sh
+    part "a release, as its users get it" scripts/test-dist.sh
+    part "the archive, built twice" scripts/test-reproducible.sh
+fi
 
 echo
 printf '%s\n' "${summary[@]}"
