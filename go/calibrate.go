@@ -36,6 +36,9 @@ func callers() []uintptr {
 
 // checkDirect says what is wrong with a probe that was called straight from Go, or "".
 func checkDirect(s *sighting) string {
+	if s.noTables {
+		return "the program has no unwind tables for C code (a static program finds them by /proc/self/exe, or if it is linked with -static -Wl,--eh-frame-hdr)"
+	}
 	if s.failed {
 		return "the call at start found no way from C to the goroutine's stack"
 	}

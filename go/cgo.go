@@ -112,6 +112,7 @@ func probes() (direct, nested *sighting) {
 type sighting struct {
 	c        *C.struct_cgoheap_go_probe // apart: cgo passes no memory to C that holds Go pointers
 	failed   bool
+	noTables bool      // why it failed
 	boundary uintptr   // return address into asmcgocall
 	callback uintptr   // return address into crosscall2
 	pcs      []uintptr // Go return addresses, innermost first
@@ -134,7 +135,8 @@ func probeOuter(s *sighting, inner func(*sighting)) {
 //go:noinline
 func probeDirect(s *sighting) {
 	s.callers = callers()
-	s.failed = C.cgoheap_go_probe(s.c) != C.CGOHEAP_OK
+	result := C.cgoheap_go_probe(s.c)
+	s.failed, s.noTables = result != C.CGOHEAP_OK, result == C.CGOHEAP_ERR_NO_TABLES
 }
 
 // probeNested calls the probe through C and Go.

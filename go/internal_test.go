@@ -55,6 +55,7 @@ func TestCheckAtStartRefusesWhatItDoesNotKnow(t *testing.T) {
 		spoil         func(*sighting)
 	}{
 		{"no boundary found", "no way from C", func(s *sighting) { s.failed = true }},
+		{"no way from C", "--eh-frame-hdr", func(s *sighting) { s.failed, s.noTables = true, true }},
 		{"boundary elsewhere", "expected runtime.asmcgocall", func(s *sighting) { s.boundary = s.pcs[0] }},
 		{"boundary in C", "not Go code", func(s *sighting) { s.boundary = 0x10 }},
 		{"no frames", "only 0 Go frames", func(s *sighting) { s.pcs = nil }},

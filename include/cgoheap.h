@@ -29,7 +29,8 @@ enum cgoheap_result {
     CGOHEAP_ERR_NO_MEMORY = 3, /* the operating system gives no more memory */
     CGOHEAP_ERR_PANIC = 4,     /* a bug in cgoheap: the call did nothing; please report it */
     CGOHEAP_ERR_GO_LAYOUT = 5, /* Go's stacks are not laid out as expected: Go frames stay off */
-    CGOHEAP_ERR_IO = 6         /* a file could not be written */
+    CGOHEAP_ERR_IO = 6,        /* a file could not be written */
+    CGOHEAP_ERR_NO_TABLES = 7  /* the program's C code has no unwind tables: stacks end behind their first function */
 };
 
 /* A sentence about a result; static, never null. */
@@ -163,7 +164,8 @@ struct cgoheap_go_probe {
     unsigned long long pcs[64];
 };
 
-/* Fills `out` from the stack of the calling thread. CGOHEAP_ERR_GO_LAYOUT when no boundary was found. */
+/* Fills `out` from the stack of the calling thread. CGOHEAP_ERR_GO_LAYOUT when no boundary was found,
+   CGOHEAP_ERR_NO_TABLES when there was no way to it. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" /* g++: "hides constructor", since struct and function share a name */

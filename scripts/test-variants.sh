@@ -101,8 +101,7 @@ report jemalloc-header  program jemalloc-header -tags=jemalloc,header "CGO_LDFLA
 report jemalloc-wrap    program jemalloc-wrap -tags=jemalloc,cgoheap_wrap,header "CGO_LDFLAGS=$jemalloc_a" -- -state $wrap -unseen cpp,library,libc
 report jemalloc-shared  program jemalloc-shared -tags=jemalloc,header "CGO_LDFLAGS=-ljemalloc" -- -state $whole -unseen cpp
 report static           program static "-ldflags=-linkmode external -extldflags=-static" -- -state $aside -seen none
-# Static programs have no table that leads to their unwind information: stacks are the leaf, marked as cut.
-report static-wrap      program static-wrap -tags=cgoheap_wrap "-ldflags=-linkmode external -extldflags=-static" -- -state $wrap -unseen library -cut
+report static-wrap      program static-wrap -tags=cgoheap_wrap "-ldflags=-linkmode external -extldflags=-static" -- -state $wrap -unseen library
 report c-shared-opened  shared_opened -state $aside -seen none
 report c-shared-linked  shared_linked -state $whole
 # jemalloc stays the allocator, beneath ours. Its operator new doesn't call malloc.

@@ -40,7 +40,7 @@ fn read_environment() {
     if ENVIRONMENT.compare_exchange(UNREAD, READING, Acquire, Acquire).is_err() {
         return;
     }
-    core::hint::black_box(&crate::sys::fork::AT_START); // keeps it in the program
+    core::hint::black_box((&crate::sys::fork::AT_START, &crate::module::AT_START)); // keeps them in the program
     let _errno = ErrnoGuard::save();
     // SAFETY: a zero-terminated name; the result is a zero-terminated string of the environment, or null.
     let value = unsafe { secure_getenv(c"CGOHEAP".as_ptr()) };

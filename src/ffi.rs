@@ -7,6 +7,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::frame::End;
 use crate::hook::entry::Call;
 use crate::hook::guard::Guard;
 use crate::profile::names::GoNames;
@@ -37,6 +38,8 @@ pub enum Code {
     GoLayout = 5,
     /// A file could not be written.
     Io = 6,
+    /// The program's C code has no unwind tables.
+    NoTables = 7,
 }
 
 /// Version of the C contract: the Go package refers to it, so that a stale archive fails to link.
@@ -60,6 +63,7 @@ pub extern "C" fn cgoheap_result_text(result: c_int) -> *const c_char {
         4 => c"a bug in cgoheap: the call did nothing; please report it",
         5 => c"Go's stacks are not laid out as expected: Go frames stay off",
         6 => c"the file could not be written",
+        7 => c"the program's C code has no unwind tables: stacks end behind their first function",
         _ => c"not a result of cgoheap",
     };
     text.as_ptr()
@@ -382,7 +386,11 @@ pub(crate) unsafe extern "C" fn go_probe(call: &Call) -> *mut c_void {
         };
         // SAFETY: the calling thread's own state, only read.
         let found = unwind::probe(call.registers(), unsafe { &*thread::state() }, &mut out.pcs);
-        let Some(found) = found else { return Code::GoLayout };
+        let found = match found {
+            Ok(found) => found,
+            Err(End::NoUnwindInfo) => return Code::NoTables,
+            Err(_) => return Code::GoLayout,
+        };
         (out.boundary, out.callback, out.n_pcs) = (found.boundary, found.callback, found.length as u64);
         Code::Ok
     });

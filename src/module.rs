@@ -4,17 +4,23 @@
 //! every stack anew. So there is no list of objects to keep fresh: a library that was opened a moment ago is found, and
 //! one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
 //!
+//! In a fully static program the loader knows less: see [`static_program`].
+//!
 //! The registry gives each object a number that is never used again. Two objects are the same when the
 //! addresses, the beginning of the unwind table, the path and the build id agree. Plugins made from one template are alike
 //! in all but the last two, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
 //! from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
 
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
+
+mod static_program;
+pub use static_program::AT_START;
 
 use crate::arena::ARENA;
 use crate::frame::ModuleId;
@@ -76,6 +82,13 @@ pub struct Entry {
     build_id_at: u64,
 }
 
+impl Entry {
+    /// Whether all of `addresses` lies in the object's executable segment.
+    pub fn has_code(&self, addresses: Range<u64>) -> bool {
+        addresses.start < addresses.end && self.exec_start <= addresses.start && addresses.end <= self.exec_end
+    }
+}
+
 /// Chains of entries by identity; entries are only ever added. Atomic, because hooks look while others add.
 static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut()) }; BUCKETS];
 /// Entries by number.
@@ -85,12 +98,17 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 struct Loaded {
     map_start: u64,
     map_end: u64,
-    link_map: *const LinkMap,
+    load_bias: u64,
+    /// Null, or as long as the object is loaded a zero-terminated string.
+    name: *const c_char,
     unwind_header: u64,
     identity: u64,
 }
 
 fn ask_loader(address: u64) -> Option<Loaded> {
+    if let Some(program) = static_program::holding(address) {
+        return Some(program);
+    }
     let mut found = DlFindObject {
         flags: 0,
         map_start: null_mut(),
@@ -103,37 +121,45 @@ fn ask_loader(address: u64) -> Option<Loaded> {
     if unsafe { _dl_find_object(address as *mut c_void, &mut found) } != 0 || found.link_map.is_null() {
         return None;
     }
-    let header = found.eh_frame as u64;
-    let mut identity = mix(mix(0, found.map_start as u64), found.map_end as u64);
-    identity = mix(identity, header);
-    if header != 0 {
-        for word in 0..4 {
-            // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every real object at least three table entries;
-            // it lies inside a mapped segment of the object, which is loaded.
-            identity = mix(identity, unsafe {
-                ((header + word * 8) as *const u64).read_unaligned()
-            });
-        }
-    }
-    Some(Loaded {
-        map_start: found.map_start as u64,
-        map_end: found.map_end as u64,
-        link_map: found.link_map,
-        unwind_header: header,
-        identity,
-    })
+    // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file.
+    let (load_bias, name) = unsafe { ((*found.link_map).addr, (*found.link_map).name) };
+    Some(Loaded::new(
+        found.map_start as u64..found.map_end as u64,
+        load_bias,
+        name,
+        found.eh_frame as u64,
+    ))
 }
 
 impl Loaded {
+    fn new(map: Range<u64>, load_bias: u64, name: *const c_char, unwind_header: u64) -> Loaded {
+        let mut identity = mix(mix(0, map.start), map.end);
+        identity = mix(identity, unwind_header);
+        if unwind_header != 0 {
+            for word in 0..4 {
+                // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every real object at least three table entries;
+                // it lies inside a mapped segment of the object, which is loaded (or is ours).
+                identity = mix(identity, unsafe {
+                    ((unwind_header + word * 8) as *const u64).read_unaligned()
+                });
+            }
+        }
+        Loaded {
+            map_start: map.start,
+            map_end: map.end,
+            load_bias,
+            name,
+            unwind_header,
+            identity,
+        }
+    }
+
     /// Its file as the loader knows it; empty for the program itself.
     fn path(&self) -> &[u8] {
-        // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file. Its name
-        // is null or a zero-terminated string that lives as long.
-        let name = unsafe {
-            match (*self.link_map).name {
-                name if name.is_null() => &[],
-                name => CStr::from_ptr(name).to_bytes(),
-            }
+        let name = match self.name {
+            name if name.is_null() => &[],
+            // SAFETY: the object is loaded: see the head of this file. Then its name is there.
+            name => unsafe { CStr::from_ptr(name).to_bytes() },
         };
         name.get(..LONGEST_PATH).unwrap_or(name)
     }
@@ -203,8 +229,6 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
         return None;
     }
     let place = ARENA.allocate(size_of::<Entry>())?.cast::<Entry>().as_ptr();
-    // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file.
-    let load_bias = unsafe { (*loaded.link_map).addr };
     let mut entry = Entry {
         identity: loaded.identity,
         next,
@@ -214,7 +238,7 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
         exec_start: loaded.map_start,
         exec_end: loaded.map_end,
         exec_offset: 0,
-        load_bias,
+        load_bias: loaded.load_bias,
         unwind_header: &[],
         unwind_limit: 0,
         path: ARENA.copy_bytes(loaded.path())?,
@@ -222,6 +246,7 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
         build_id_at: 0,
     };
     read_program_headers(loaded, &mut entry);
+    static_program::add_tables(loaded, &mut entry);
     let id = NEXT_ID.fetch_add(1, Relaxed);
     if id as usize >= MAX_MODULES {
         return None;

@@ -79,7 +79,7 @@ pub enum GoFrames {
     NotAsked = 0,
     /// The check at start passed: stacks run from C through the goroutine to `runtime.goexit`.
     Joined = 1,
-    /// The check at start failed: this Go version lays out its stacks otherwise. C frames only.
+    /// The check at start failed; the Go side knows what was wrong (`GoFramesProblem`). C frames only.
     CheckFailed = 2,
 }
 

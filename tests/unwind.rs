@@ -26,6 +26,19 @@ fn stacks_agree_with_the_compilers_unwinder_amid_exceptions() {
     }
 }
 
+/// gcc links static programs without an index of the unwind tables; with `--eh-frame-hdr`, and as PIE, it's there.
+#[test]
+fn stacks_of_static_programs_are_whole() {
+    for options in [
+        &["-O2", "-static"][..],
+        &["-O2", "-static", "-Wl,-s"],
+        &["-O2", "-static", "-Wl,--eh-frame-hdr"],
+        &["-O2", "-fPIE", "-static-pie"],
+    ] {
+        run("unwind.c", options);
+    }
+}
+
 #[test]
 fn recursion_beyond_what_is_kept_is_cut_and_counted() {
     run("deep.c", &["-O1", "-fno-optimize-sibling-calls"]);

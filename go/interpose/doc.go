@@ -18,8 +18,7 @@
 //   - builds with -asan or -msan: the sanitizer owns malloc, the import does nothing;
 //   - c-shared libraries that a program opens: malloc is the host program's. (One that the host is linked with comes
 //     before libc: then it is malloc for the whole process.)
-//   - a fully static glibc: its own malloc is linked in. With -tags cgoheap_wrap its calls are seen, but stacks are cut
-//     behind the first function: static programs don't say where their unwind tables are.
+//   - a fully static glibc: its own malloc is linked in. With -tags cgoheap_wrap its calls are seen.
 //
 // Not seen in any case: memory from mmap, and arenas that a library manages itself.
 package interpose

@@ -60,7 +60,7 @@ pub(super) fn go_frames(snapshot: &Snapshot) -> &'static str {
     match snapshot.stats.go_frames {
         JOINED => "joined",
         NOT_ASKED => "not asked for",
-        _ => "off, this Go version lays out its stacks otherwise",
+        _ => "off, the check at start failed (cgoheap.ReadStats: GoFramesProblem)",
     }
 }
 

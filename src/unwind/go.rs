@@ -31,6 +31,10 @@
 //!   |  g, depth, boundary ...     |
 //! ```
 //!
+//! A plugin (-buildmode=plugin) shares the runtime's data, but brings its own copy of the runtime's code; so does a second
+//! Go runtime in the process. The copy is known by its bytes: where they are those that write the record above, the record
+//! is there.
+//!
 //! None of this is a promise of Go's. So it is put to the test at start: one call from Go to C looks at its own stack,
 //! Go names the addresses found, and only if all are right the two addresses become known here.
 
@@ -43,6 +47,7 @@ use super::StackBuffer;
 use super::cfi::Registers;
 use super::stack_memory::StackMemory;
 use crate::frame::{End, Frame};
+use crate::module::{self, Entry};
 use crate::stats::GoFrames;
 
 /// The return address into `runtime.asmcgocall`; 0 while Go frames are off.
@@ -53,6 +58,12 @@ static STATE: AtomicU32 = AtomicU32::new(GoFrames::NotAsked as u32);
 
 /// asmcgocall's other call instruction, for callers already on a system stack, follows within this many bytes.
 const ASMCGOCALL_BYTES: u64 = 256;
+/// asmcgocall's code that writes the record begins so many bytes before the address that C returns to ...
+const RECORD_CODE: u64 = 29;
+/// ... and is followed by a call, whose distance differs.
+const CALL_DISTANCE: u64 = 4;
+/// crosscall2's code after its call: it restores the registers from where [`follow`] reads one of them.
+const RESTORE_CODE: u64 = 32;
 /// No goroutine's stack is larger (runtime.SetMaxStack's default is 1 GB).
 const LARGEST_STACK: u64 = 1 << 36;
 
@@ -95,6 +106,31 @@ pub fn seam_at(ip: u64) -> Seam {
     } else {
         Seam::None
     }
+}
+
+/// Whether `ip`, in `object` on our stack, is the boundary in another copy of the runtime. Context: hook.
+#[cold]
+pub fn is_copied_boundary(ip: u64, object: &Entry) -> bool {
+    let boundary = BOUNDARY.load(Acquire);
+    let (known, start) = (boundary.wrapping_sub(RECORD_CODE), ip.wrapping_sub(RECORD_CODE));
+    boundary != 0 && is_copy(known, start, RECORD_CODE - CALL_DISTANCE, object)
+}
+
+/// The same for the return address into crosscall2.
+#[cold]
+fn is_copied_callback(ip: u64, callback: u64) -> bool {
+    callback != 0 && module::find(ip).is_some_and(|object| is_copy(callback, ip, RESTORE_CODE, object))
+}
+
+/// Whether `object`'s code at `start` is, byte for byte, the known code at `known`.
+fn is_copy(known: u64, start: u64, length: u64, object: &Entry) -> bool {
+    // SAFETY: the known code is in the program or in a library that stays; the other lies in the executable segment of an
+    // object whose code is on our stack, so that it is loaded. Code can be read on linux/amd64.
+    object.has_code(start..start.saturating_add(length))
+        && unsafe {
+            core::slice::from_raw_parts(start as *const u8, length as usize)
+                == core::slice::from_raw_parts(known as *const u8, length as usize)
+        }
 }
 
 /// How a walk along a goroutine ended.
@@ -162,7 +198,7 @@ pub fn follow(
         if *callback == 0 {
             *callback = into_crosscall2;
         }
-        if into_crosscall2 != *callback {
+        if into_crosscall2 != *callback && !is_copied_callback(into_crosscall2, *callback) {
             return Err(BAD);
         }
         let mut crosscall2 = memory.read(next).filter(|above| *above > next).ok_or(BAD)?;

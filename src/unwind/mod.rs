@@ -64,6 +64,11 @@ impl StackBuffer {
         }
     }
 
+    /// Takes the last frame away.
+    fn pop(&mut self) {
+        self.length = self.length.saturating_sub(1);
+    }
+
     /// The frames, leaf first.
     pub fn frames(&self) -> &[Frame] {
         self.frames.get(..self.length).unwrap_or(&[])
@@ -126,17 +131,31 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
                 }
                 registers = caller;
             }
+            Err(End::NoUnwindInfo) if go::is_copied_boundary(ip, entry) => {
+                out.pop(); // asmcgocall itself is not shown
+                match go::walk(registers.sp, memory, out) {
+                    go::GoWalk::End(end) => return end,
+                    go::GoWalk::CalledFromC(caller) => registers = caller,
+                }
+            }
             Err(end) => return end,
         }
     }
 }
 
 /// What one call from Go to C finds out about its own stack, for Go to check. See [`go`].
-pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Option<Probe> {
+///
+/// # Errors
+/// [`End::NoUnwindInfo`] when C code has no unwind tables at all; another [`End`] when they lead nowhere.
+pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<Probe, End> {
     let mut memory = StackMemory::new(start.sp, thread);
     let mut registers = start;
     for _ in 0..16 {
-        let entry = module::find(registers.ip.wrapping_sub(1))?;
+        let entry = module::find(registers.ip.wrapping_sub(1)).ok_or(End::BadGoStack)?;
+        // A static program that has found none. What follows would take C's stack for Go's.
+        if entry.unwind_header.is_empty() {
+            return Err(End::NoUnwindInfo);
+        }
         match cfi::step(&registers, Frame::new(registers.ip, entry.id), entry, &mut memory) {
             Ok(caller) => registers = caller,
             // The first address without a table is where Go called us, or the check that follows will fail.
@@ -153,14 +172,13 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Option<
                         *length += 1;
                     }
                     true
-                })
-                .ok()?;
-                return Some(found);
+                })?;
+                return Ok(found);
             }
-            Err(_) => return None,
+            Err(end) => return Err(end),
         }
     }
-    None
+    Err(End::BadGoStack)
 }
 
 /// Result of [`probe`].

@@ -124,7 +124,13 @@ pub fn shared_library(name: &str, options: &[&str]) -> PathBuf {
 /// Builds `tests/programs/<name>` with `options` and hands each build to `with` as a command under a watchdog. A
 /// program that hangs is killed, and fails.
 pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Command)) {
+    let fully_static = options.iter().any(|option| option.starts_with("-static"));
     for library in libraries() {
+        // libgcc_s is only there as a shared library.
+        let needs = library.needs.iter().map(|name| match *name {
+            "-lgcc_s" if fully_static => "-lgcc_eh",
+            name => name,
+        });
         let binary = scratch(&format!("{}-{}", library.name, name.replace('.', "-")));
         let helpers = binary.with_extension("o");
         succeed(
@@ -142,7 +148,7 @@ pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Comman
                 .args(["-x", "none"])
                 .arg(&helpers)
                 .arg(&library.file)
-                .args(library.needs)
+                .args(needs)
                 .args(["-ldl", "-o"])
                 .arg(&binary),
         );
