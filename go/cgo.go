@@ -18,6 +18,7 @@ package cgoheap
 import "C"
 
 import (
+	"time"
 	"unsafe"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
@@ -34,6 +35,7 @@ var abi = C.cgoheap_abi_1
 func init() {
 	goFramesProblem = calibrate()
 	registeredProblem = register()
+	startDumps()
 }
 
 func setRate(bytes int64) {
@@ -70,6 +72,10 @@ func readStats(s *Stats) {
 	s.Lost.StacksGoOff = uint64(c.stacks_go_off)
 	s.Lost.StacksBadGo = uint64(c.stacks_bad_go)
 	s.Lost.ModulesTableFull = uint64(c.modules_table_full)
+	s.PeakBytes = uint64(c.peak_bytes)
+	if c.peak_time_nanos != 0 {
+		s.PeakTime = time.Unix(0, int64(c.peak_time_nanos))
+	}
 }
 
 // calibrate makes two calls into C that look at their own stack, checks what they found, and tells the C side whether

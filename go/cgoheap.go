@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
@@ -88,6 +89,9 @@ type Stats struct {
 	// 100. They are 0 at rate 1.
 	AllocBytesMargin, LiveBytesMargin uint64
 
+	// PeakBytes is the highest LiveBytes so far, to one part in 256, and PeakTime when that was; zero: nothing sampled yet.
+	PeakBytes uint64
+	PeakTime  time.Time
 	// Samples is the number of allocations sampled since the program started.
 	Samples uint64
 	// LiveSamples is the number of sampled blocks that are not freed yet.

@@ -34,6 +34,12 @@
 // The "GET " in the pattern is needed beside net/http/pprof's own patterns: the mux panics on a pattern that is more
 // general in its method and more special in its path.
 //
+// # Dumps
+//
+// With CGOHEAP=dump=/var/tmp/shop,limit=2GiB in its environment, a program writes the profile to a file when live C memory
+// passes 2 GiB, and again as it grows; also by a factor or on a signal. See docs/dumps.md in the repository. Only then does
+// the package start goroutines that stay. Nothing is written at exit: Go's exit runs no C destructors.
+//
 // # Limits
 //
 // The package works on linux/amd64 with glibc and cgo. Elsewhere it compiles, and [WriteHeapProfile] returns

@@ -25,7 +25,11 @@ const maxSeconds = 3600
 //   - seconds=N, from 1 to 3600: what changed in the next N seconds, as gzipped protocol buffer. Freed memory counts
 //     negative. It can't be combined with debug=1.
 //   - min_age=60s, max_age=10m, one or both: only live blocks that are that old at least, or at most. Their alloc values
-//     are their inuse values: what has been freed has no age. They can't be combined with seconds.
+//     are their inuse values: what has been freed has no age. Samples carry the label age, which is "under 1m", "1m to 10m",
+//     "10m to 1h" or "over 1h", so a stack may be there four times; readers add that up. They can't be combined with seconds.
+//   - ages=1: the same label, on all live blocks.
+//   - peak=1: what was live when live C memory was most so far, to one part in 256; the profile's time is that moment. Alloc
+//     values are inuse values. It can't be combined with seconds, ages or gc.
 //
 // Headers, errors, write deadlines and cancellation are like those of net/http/pprof. A query that makes no sense is
 // answered by 400 and a text that says why, methods other than GET and HEAD by 405. Four profiles at a time are made,
@@ -46,7 +50,7 @@ type query struct {
 	debug   int
 	gc      bool
 	seconds int // 0: a profile of this moment
-	age     capi.Filter
+	filter  capi.Filter
 }
 
 // parseQuery reads the parameters of a request; the error is for the client.
@@ -76,7 +80,16 @@ func parseQuery(r *http.Request) (query, error) {
 		}
 		q.seconds = n
 	}
-	for name, age := range map[string]*time.Duration{"min_age": &q.age.MinAge, "max_age": &q.age.MaxAge} {
+	for name, flag := range map[string]*bool{"ages": &q.filter.ByAge, "peak": &q.filter.Peak} {
+		text := values.Get(name)
+		if text != "" && text != "0" && text != "1" {
+			return q, fmt.Errorf(`invalid value %q for %q - must be 0 or 1`, text, name)
+		}
+		if *flag = text == "1"; *flag && q.seconds != 0 {
+			return q, fmt.Errorf("seconds and %s params are incompatible", name)
+		}
+	}
+	for name, age := range map[string]*time.Duration{"min_age": &q.filter.MinAge, "max_age": &q.filter.MaxAge} {
 		text := values.Get(name)
 		if text == "" {
 			continue
@@ -89,6 +102,10 @@ func parseQuery(r *http.Request) (query, error) {
 			return q, fmt.Errorf("seconds and %s params are incompatible", name)
 		}
 		*age = d
+		q.filter.ByAge = true
+	}
+	if q.filter.Peak && (q.filter.ByAge || q.gc) {
+		return q, errors.New("the peak is over: peak can't be combined with ages, min_age, max_age or gc")
 	}
 	return q, nil
 }
@@ -143,7 +160,7 @@ func snapshotProfile(ctx context.Context, q query) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return collect(q.debug, q.age)
+	return collect(q.debug, q.filter)
 }
 
 // deltaProfile makes a profile of what changes in the next q.seconds.

@@ -58,6 +58,9 @@ func TestHTTP(t *testing.T) {
 		{standard, "GET", "/debug/pprof/cgoheap?seconds=1", 200, octets, "cgoheap-delta", "proto"},
 		{standard, "GET", "/debug/pprof/cgoheap?seconds=1&debug=0", 200, octets, "cgoheap-delta", "proto"},
 		{standard, "GET", "/debug/pprof/cgoheap?seconds=&debug=&gc=&other=x", 200, octets, "cgoheap", "proto"},
+		{standard, "GET", "/debug/pprof/cgoheap?peak=1", 200, octets, "cgoheap", "proto"},
+		{standard, "GET", "/debug/pprof/cgoheap?peak=1&debug=1&ages=0", 200, text, "", "heap profile: "},
+		{standard, "GET", "/debug/pprof/cgoheap?ages=1&peak=0&max_age=1h", 200, octets, "cgoheap", "proto"},
 		{standard, "GET", "/debug/pprof/", 200, "text/html; charset=utf-8", "", "<a href='cgoheap?debug=1'>cgoheap</a>"},
 		{standard, "HEAD", "/debug/pprof/cgoheap", 200, octets, "cgoheap", ""},
 		{standard, "HEAD", "/debug/pprof/cgoheap?seconds=3600", 200, octets, "cgoheap-delta", ""},
@@ -75,6 +78,12 @@ func TestHTTP(t *testing.T) {
 		{standard, "GET", "/debug/pprof/cgoheap?gc=x", 400, text, "", `invalid value "x" for "gc" - must be 0 or 1`},
 		{standard, "GET", "/debug/pprof/cgoheap?seconds=1&debug=1", 400, text, "", "seconds and debug params are incompatible"},
 		{standard, "HEAD", "/debug/pprof/cgoheap?debug=9", 400, text, "", ""},
+
+		{standard, "GET", "/debug/pprof/cgoheap?peak=2", 400, text, "", `invalid value "2" for "peak" - must be 0 or 1`},
+		{standard, "GET", "/debug/pprof/cgoheap?ages=x", 400, text, "", `invalid value "x" for "ages" - must be 0 or 1`},
+		{standard, "GET", "/debug/pprof/cgoheap?peak=1&seconds=1", 400, text, "", "seconds and peak params are incompatible"},
+		{standard, "GET", "/debug/pprof/cgoheap?peak=1&min_age=1s", 400, text, "", "the peak is over"},
+		{standard, "GET", "/debug/pprof/cgoheap?peak=1&gc=1", 400, text, "", "the peak is over"},
 
 		// Elsewhere, and with a pattern for all methods.
 		{own, "GET", "/c/memory", 200, octets, "cgoheap", "proto"},

@@ -56,6 +56,8 @@ struct cgoheap_stats {
     unsigned long long samples_no_memory, samples_lock_busy, stacks_table_full, frees_lock_busy, frees_unseen;
     unsigned long long stacks_too_deep, stacks_no_unwind_info, stacks_bad_unwind_info, stacks_unreadable;
     unsigned long long stacks_go_system, stacks_go_off, stacks_bad_go, modules_table_full;
+    unsigned long long peak_bytes; /* the highest live_bytes so far, to 1 part in 256 */
+    long long peak_time_nanos;     /* when that was, since the epoch; 0: nothing sampled yet */
 };
 
 /* Counts every allocation exactly, without stacks and instead of sampling, until it is switched off again.
@@ -66,9 +68,31 @@ int cgoheap_counted(unsigned long long *objects, unsigned long long *bytes);
 /* Writes at most `size` bytes of the current totals to `out`; pass sizeof(struct cgoheap_stats). */
 int cgoheap_read_stats(struct cgoheap_stats *out, size_t size);
 
-/* Writes a gzipped pprof profile to `path` (created or truncated, mode 0600). Go addresses stay unnamed: from Go, use
-   the Go package. */
+/* Writes a gzipped pprof profile to `path`, mode 0600. A file is written under another name in the same folder and renamed,
+   so that it is there as a whole or not at all; a device or a pipe is written to as it is. Go addresses stay unnamed: from
+   Go, use the Go package. */
 int cgoheap_write_profile(const char *path);
+
+/* Dumps: profiles that are written by themselves when the environment asks for it, CGOHEAP=dump=PREFIX with limit=BYTES,
+   grow=FACTOR or signal=SIGUSR2; see docs/dumps.md. A Go program needs none of these functions.
+
+   cgoheap_dump_start starts a thread that obeys limit= and grow= in a program without Go; all signals are blocked in it.
+   CGOHEAP_ERR_ARGUMENT when neither is asked for, or when it runs already. */
+int cgoheap_dump_start(void);
+
+/* The road that the Go package takes: what is asked for, then wait, make a profile and store it, for ever. */
+enum cgoheap_dump_reason { CGOHEAP_DUMP_LIMIT = 0, CGOHEAP_DUMP_GROW = 1, CGOHEAP_DUMP_SIGNAL = 2 };
+
+/* Sets `*automatic` to whether limit= or grow= was given, and `*signal` to the number of the signal, 0 for none. Says on
+   stderr when dumps are asked for and could not be written. */
+int cgoheap_dump_asked(int *automatic, int *signal);
+
+/* Blocks the calling thread until live memory has passed the next threshold; `*reason` says of which kind. One thread. */
+int cgoheap_dump_wait(int *reason);
+
+/* Writes `length` bytes to the next file, removes old ones, sets the next threshold, and says so on stderr. Null bytes: no
+   profile could be made; only the threshold is set. */
+int cgoheap_dump_store(const void *bytes, size_t length, int reason);
 
 /* --------------------------------------------------------------------- snapshots: the road that the Go package takes
 
@@ -82,8 +106,13 @@ cgoheap_snapshot *cgoheap_snapshot_take(void);
 
 /* Which live blocks a snapshot takes in: allocated since a mark (0: all), and of an age in nanoseconds between the two
    (0 and -1: all). */
+enum cgoheap_filter_flags {
+    CGOHEAP_FILTER_BY_AGE = 1, /* samples carry the label "age": each stack is there once for each class of age */
+    CGOHEAP_FILTER_PEAK = 2    /* what was live when live memory was highest so far; the ages must be 0 and -1 */
+};
 struct cgoheap_filter {
     unsigned int since_mark;
+    unsigned int flags; /* of enum cgoheap_filter_flags */
     unsigned long long min_age_nanos, max_age_nanos;
 };
 

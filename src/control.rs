@@ -1,8 +1,9 @@
-//! Settings: the sampling interval, from the environment or from the program.
+//! Settings: the sampling interval, from the environment or from the program, and whether dumps are wanted.
 //!
 //! ```text
 //!   CGOHEAP=rate=512KiB     read at the first allocation or the first call of ours, whichever comes first
 //!   SetRate / cgoheap_set_rate / set_interval    later, and wins
+//!   CGOHEAP=dump=/var/tmp/shop,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=16      see [`crate::dump`]
 //! ```
 //!
 //! The environment is not read in a setuid program (secure_getenv(3)). Reading it may happen inside malloc: it allocates
@@ -14,8 +15,9 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
+use crate::dump::{self, Asked};
 use crate::sampler;
-use crate::sys::errno::ErrnoGuard;
+use crate::sys::{errno::ErrnoGuard, float::FloatGuard};
 
 const UNREAD: u32 = 0;
 const READING: u32 = 1;
@@ -42,6 +44,7 @@ fn read_environment() {
     }
     core::hint::black_box((&crate::sys::fork::AT_START, &crate::module::AT_START)); // keeps them in the program
     let _errno = ErrnoGuard::save();
+    let _float = FloatGuard::enter();
     // SAFETY: a zero-terminated name; the result is a zero-terminated string of the environment, or null.
     let value = unsafe { secure_getenv(c"CGOHEAP".as_ptr()) };
     if !value.is_null() {
@@ -52,19 +55,21 @@ fn read_environment() {
                 problem.as_bytes(),
                 b" \"",
                 what,
-                b"\": ignored. Known: rate=BYTES, for example CGOHEAP=rate=512KiB (1 samples everything, 0 nothing)\n",
+                b"\": ignored. Known: rate=BYTES, for example CGOHEAP=rate=512KiB (1 samples everything, 0 nothing); \
+                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES\n",
             ])
         });
         if let Some(rate) = settings.rate {
             sampler::set_interval_from_environment(rate);
         }
+        dump::configure(&settings.dump);
     }
     ENVIRONMENT.store(READ, Release);
 }
 
 /// Writes to stderr what it takes at once: a full pipe must not stop the program's malloc, a closed one not end the
 /// program by a signal.
-fn warn(pieces: &[&[u8]]) {
+pub(crate) fn warn(pieces: &[&[u8]]) {
     let mut stderr = libc::pollfd {
         fd: libc::STDERR_FILENO,
         events: libc::POLLOUT,
@@ -81,26 +86,88 @@ fn warn(pieces: &[&[u8]]) {
 }
 
 #[derive(Debug, Default, PartialEq)]
-struct Settings {
+struct Settings<'a> {
     rate: Option<u64>,
+    dump: Asked<'a>,
 }
 
-fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -> Settings {
+fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -> Settings<'a> {
     let mut settings = Settings::default();
     for item in text
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
     {
-        match item.strip_prefix(b"rate=") {
-            Some(value) => match parse_size(value).filter(|rate| *rate <= sampler::MAX_INTERVAL) {
-                Some(rate) => settings.rate = Some(rate),
-                None => complain("not a number of bytes up to 1TiB:", item),
-            },
-            None => complain("unknown setting", item),
+        let (key, value) = item.split_at(
+            item.iter()
+                .position(|byte| *byte == b'=')
+                .map_or(item.len(), |at| at + 1),
+        );
+        let dump = &mut settings.dump;
+        // Each arm leaves the setting alone and says what it must be, or nothing.
+        let wrong = match key {
+            b"rate=" => {
+                let rate = parse_size(value).filter(|rate| *rate <= sampler::MAX_INTERVAL);
+                set(&mut settings.rate, rate, "not a number of bytes up to 1TiB:")
+            }
+            b"dump=" => {
+                let prefix = Some(value).filter(|value| (1..=dump::MAX_PREFIX).contains(&value.len()));
+                set(&mut dump.prefix, prefix, "not a path of 1 to 1024 bytes:")
+            }
+            b"limit=" => {
+                let limit = parse_size(value).filter(|limit| *limit > 0);
+                set(&mut dump.limit, limit, "not a number of bytes above 0:")
+            }
+            b"grow=" => {
+                let factor = core::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse::<f64>().ok());
+                let factor = factor.filter(|factor| (1.01..=1000.0).contains(factor));
+                set(&mut dump.grow, factor, "not a factor from 1.01 to 1000:")
+            }
+            b"signal=" => set(&mut dump.signal, parse_signal(value), "neither SIGUSR1 nor SIGUSR2:"),
+            b"keep=" => {
+                let keep = core::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let keep = keep.filter(|keep| (1..=10_000).contains(keep));
+                set(&mut dump.keep, keep, "not a number of files from 1 to 10000:")
+            }
+            _ => Some("unknown setting"),
+        };
+        if let Some(problem) = wrong {
+            complain(problem, item);
         }
     }
+    let dump = &settings.dump;
+    let wanted = dump.limit.is_some() || dump.grow.is_some() || dump.signal.is_some();
+    if dump.prefix.is_none() && (wanted || dump.keep.is_some()) {
+        complain(
+            "limit, grow, signal and keep say when to dump, and need dump=PREFIX to say where:",
+            text,
+        );
+    }
+    if dump.prefix.is_some() && !wanted {
+        complain("dump= needs limit=, grow= or signal= to say when:", text);
+        settings.dump = Asked::default();
+    }
     settings
+}
+
+/// Sets what could be read; else says what is wrong.
+fn set<T>(setting: &mut Option<T>, value: Option<T>, problem: &'static str) -> Option<&'static str> {
+    if value.is_none() {
+        return Some(problem);
+    }
+    *setting = value;
+    None
+}
+
+/// The two signals that are the program's own to use.
+fn parse_signal(name: &[u8]) -> Option<i32> {
+    match name.strip_prefix(b"SIG").unwrap_or(name) {
+        b"USR1" => Some(libc::SIGUSR1),
+        b"USR2" => Some(libc::SIGUSR2),
+        _ => None,
+    }
 }
 
 /// `512`, `512KiB`, `1MiB`, `2GiB`; the short `K`, `M` and `G` mean the same.
@@ -145,5 +212,50 @@ mod tests {
         assert_eq!(rate("rate=99999999999999999999"), (None, 1));
         assert_eq!(rate("rate=16777216TiB"), (None, 1));
         assert_eq!(rate("speed=1,rate=64K"), (Some(64 << 10), 1));
+    }
+
+    fn dumps(text: &str) -> (Asked<'_>, usize) {
+        let mut complaints = 0;
+        (parse(text.as_bytes(), &mut |_, _| complaints += 1).dump, complaints)
+    }
+
+    #[test]
+    fn dumps_need_a_place_and_an_occasion() {
+        let all = Asked {
+            prefix: Some(b"/var/tmp/x=y"),
+            limit: Some(2 << 30),
+            grow: Some(1.5),
+            signal: Some(libc::SIGUSR2),
+            keep: Some(4),
+        };
+        assert_eq!(
+            dumps("dump=/var/tmp/x=y,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=4"),
+            (all, 0)
+        );
+        assert_eq!(dumps("dump=a,signal=USR1").0.signal, Some(libc::SIGUSR1));
+        assert_eq!(dumps("dump=a"), (Asked::default(), 1));
+        assert_eq!(dumps("dump=a,keep=3"), (Asked::default(), 1));
+        assert_eq!(dumps("limit=1G").1, 1);
+        for bad in [
+            "limit=0",
+            "limit=x",
+            "grow=1",
+            "grow=NaN",
+            "grow=inf",
+            "grow=2x",
+            "signal=SIGKILL",
+            "signal=12",
+            "keep=0",
+            "keep=-1",
+            "dump=",
+        ] {
+            let text = format!("dump=a,limit=1G,{bad}");
+            let (asked, complaints) = dumps(&text);
+            assert_eq!(
+                (asked.prefix, asked.limit, complaints),
+                (Some(&b"a"[..]), Some(1 << 30), 1),
+                "{bad}"
+            );
+        }
     }
 }

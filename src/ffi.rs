@@ -18,6 +18,7 @@ use crate::symbolize::ProcessSymbols;
 use crate::sys::thread;
 use crate::{control, sampler, stats, unwind};
 
+mod dump;
 mod select;
 
 /// `enum cgoheap_result`.
@@ -138,15 +139,26 @@ pub extern "C" fn cgoheap_snapshot_take() -> *mut NamedSnapshot {
 /// `struct cgoheap_filter`.
 #[repr(C)]
 pub struct CFilter {
-    since_mark: u32,
-    min_age_nanos: u64,
-    max_age_nanos: u64,
+    /// As [`Filter::since_mark`].
+    pub since_mark: u32,
+    /// `enum cgoheap_filter_flags`.
+    pub flags: u32,
+    /// As [`Filter::min_age_nanos`].
+    pub min_age_nanos: u64,
+    /// As [`Filter::max_age_nanos`].
+    pub max_age_nanos: u64,
 }
+
+/// `CGOHEAP_FILTER_BY_AGE`.
+const BY_AGE: u32 = 1;
+/// `CGOHEAP_FILTER_PEAK`.
+const PEAK: u32 = 2;
 
 impl From<&CFilter> for Filter {
     fn from(filter: &CFilter) -> Filter {
         let &CFilter {
             since_mark,
+            flags,
             min_age_nanos,
             max_age_nanos,
         } = filter;
@@ -154,6 +166,8 @@ impl From<&CFilter> for Filter {
             since_mark,
             min_age_nanos,
             max_age_nanos,
+            by_age: flags & BY_AGE != 0,
+            peak: flags & PEAK != 0,
         }
     }
 }

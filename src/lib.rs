@@ -13,7 +13,8 @@
 //! 7. [`profile`]: profile.proto, or text.
 //! 8. [`ffi`]: the C functions that the Go package calls, declared in `include/cgoheap.h`.
 //!
-//! [`control`] holds the settings, [`stats`] counts everything that was lost and why.
+//! [`control`] holds the settings, [`stats`] counts everything that was lost and why. [`peak`] knows what was live when it was
+//! most, [`dump`] writes profiles to files when live memory passes a limit.
 //!
 //! Rust code comes in through [`CgoHeap`], as the program's global allocator. Without the default feature `tables` the crate
 //! is that door alone: for a Rust library in a Go program, whose archive has the tables.
@@ -31,6 +32,8 @@ pub mod arena;
 #[cfg(feature = "tables")]
 pub mod control;
 #[cfg(feature = "tables")]
+pub mod dump;
+#[cfg(feature = "tables")]
 pub mod ffi;
 #[cfg(feature = "tables")]
 pub mod frame;
@@ -42,6 +45,8 @@ pub mod hook;
 pub mod live_table;
 #[cfg(feature = "tables")]
 pub mod module;
+#[cfg(feature = "tables")]
+pub mod peak;
 #[cfg(feature = "tables")]
 pub mod profile;
 #[cfg(feature = "tables")]
@@ -73,25 +78,27 @@ pub use hook::global_alloc::CgoHeap;
 #[cfg(feature = "tables")]
 pub use stats::Stats;
 
-/// Writes a gzipped pprof profile of this process to `path`, created or truncated, mode 0600. Go addresses stay unnamed:
-/// a Go program uses the Go package. Context: control.
+/// Writes a gzipped pprof profile of this process to `path`, mode 0600. A file is written under another name in the same folder
+/// and renamed, so that it is there as a whole or not at all; a device or a pipe is written to as it is. Go addresses stay
+/// unnamed: a Go program uses the Go package. Context: control.
 ///
 /// # Errors
 /// What the file system says; [`std::io::ErrorKind::OutOfMemory`] when the tables can't be copied.
 #[cfg(feature = "tables")]
 pub fn write_profile(path: impl AsRef<std::path::Path>) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let _guard = hook::guard::Guard::enter();
+    let bytes = encode_now()?;
+    match dump::is_special(path.as_ref()) {
+        true => std::fs::write(path, &bytes),
+        false => dump::write_whole(path.as_ref(), &bytes, true),
+    }
+}
+
+/// The gzipped profile of this moment, Go addresses unnamed.
+#[cfg(feature = "tables")]
+fn encode_now() -> std::io::Result<Vec<u8>> {
     let snapshot = snapshot::take(snapshot::Filter::ALL).ok_or(std::io::ErrorKind::OutOfMemory)?;
     let names = profile::names::GoNames::default();
     let mut symbols = symbolize::ProcessSymbols::new();
-    let bytes = profile::encode(&snapshot, &names, &mut symbols, profile::Format::Proto);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(&bytes)
+    Ok(profile::encode(&snapshot, &names, &mut symbols, profile::Format::Proto))
 }

@@ -8,7 +8,7 @@ use crate::hook::guard::Guard;
 use crate::stack_table::StackId;
 use crate::stats::Stats;
 use crate::sys::clock;
-use crate::{live_table, module, sampler, stack_table};
+use crate::{live_table, module, peak, sampler, stack_table};
 
 mod select;
 pub use select::{OTHER_STACKS, StackTotals, largest_stacks};
@@ -72,6 +72,50 @@ pub struct Filter {
     pub min_age_nanos: u64,
     /// Only blocks of at most this age.
     pub max_age_nanos: u64,
+    /// A record for each stack and [`Age`], instead of one for each stack.
+    pub by_age: bool,
+    /// What was live at the last [`peak`], instead of what is live now. Ages don't go with it.
+    pub peak: bool,
+}
+
+/// How old a block is, in classes that a person thinks in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Age {
+    /// Less than a minute.
+    UnderMinute = 0,
+    /// Less than ten minutes.
+    UnderTenMinutes = 1,
+    /// Less than an hour.
+    UnderHour = 2,
+    /// An hour or more.
+    Hours = 3,
+}
+
+impl Age {
+    /// All classes, youngest first.
+    pub const ALL: [Age; 4] = [Age::UnderMinute, Age::UnderTenMinutes, Age::UnderHour, Age::Hours];
+
+    /// The class of an age.
+    pub fn of(nanos: u64) -> Age {
+        const MINUTE: u64 = 60_000_000_000;
+        match nanos / MINUTE {
+            0 => Age::UnderMinute,
+            1..10 => Age::UnderTenMinutes,
+            10..60 => Age::UnderHour,
+            _ => Age::Hours,
+        }
+    }
+
+    /// What the profile's label says. No `:` or `,`, which mean something to `go tool pprof -tagfocus`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Age::UnderMinute => "under 1m",
+            Age::UnderTenMinutes => "1m to 10m",
+            Age::UnderHour => "10m to 1h",
+            Age::Hours => "over 1h",
+        }
+    }
 }
 
 impl Filter {
@@ -85,6 +129,8 @@ impl Filter {
         since_mark: 0,
         min_age_nanos: 0,
         max_age_nanos: u64::MAX,
+        by_age: false,
+        peak: false,
     };
 }
 
@@ -100,6 +146,8 @@ pub struct StackRecord {
     pub frames: Cow<'static, [Frame]>,
     /// Why the stack ends.
     pub end: End,
+    /// The age of its blocks, when the filter asked for it; then several records have one `id`.
+    pub age: Option<Age>,
     /// What was allocated there.
     pub values: Values,
 }
@@ -134,6 +182,8 @@ pub struct Snapshot {
     pub duration_nanos: i64,
     /// Mean bytes between samples when the snapshot was taken.
     pub interval_bytes: u64,
+    /// Live bytes at the peak that this is of; `None` for a snapshot of now.
+    pub peak_bytes: Option<u64>,
     /// Stacks with any non-zero value, by `id` ascending.
     pub stacks: Vec<StackRecord>,
     /// Every object that a frame names, by id ascending.
@@ -158,13 +208,20 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     crate::control::read_environment_once();
     // Stacks that appear from here on belong to the next snapshot.
     let stack_count = stack_table::end_of_ids();
+    let classes = if filter.by_age { Age::ALL.len() } else { 1 };
     let mut inuse: Vec<Inuse> = Vec::new();
-    inuse.try_reserve_exact(stack_count).ok()?;
-    inuse.resize(stack_count, Inuse::default());
+    inuse.try_reserve_exact(stack_count * classes).ok()?;
+    inuse.resize(stack_count * classes, Inuse::default());
     let now = clock::monotonic_coarse_nanos();
+    let peak = filter.peak.then(peak::last);
     live_table::for_each(|entry| {
+        let class = match filter.by_age {
+            true => Age::of(now.saturating_sub(entry.time_nanos)) as usize,
+            false => 0,
+        };
         if filter.takes(entry, now)
-            && let Some(sum) = inuse.get_mut(entry.stack.0 as usize)
+            && peak.is_none_or(|peak| entry.mark < peak.mark)
+            && let Some(sum) = inuse.get_mut(entry.stack.0 as usize * classes + class)
         {
             sum.objects_fixed = sum.objects_fixed.wrapping_add(entry.weight.objects_fixed());
             sum.bytes = sum.bytes.wrapping_add(entry.bytes());
@@ -174,10 +231,17 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     // What isn't filled stays untouched; growing by doubling would have half as much again in memory.
     let mut stacks = Vec::new();
     stacks.try_reserve_exact(stack_count).ok()?;
-    for (id, inuse) in (0u32..).zip(inuse) {
+    for (index, mut inuse) in inuse.into_iter().enumerate() {
+        let id = (index / classes) as u32;
         let Some(record) = stack_table::get(StackId(id)) else {
             continue;
         };
+        if let Some(peak) = peak {
+            let freed = record.freed_since.of(peak.mark);
+            inuse.objects_fixed = inuse.objects_fixed.wrapping_add(freed.objects_fixed);
+            inuse.bytes = inuse.bytes.wrapping_add(freed.bytes);
+            inuse.variance += freed.variance;
+        }
         let mut values = Values {
             alloc_objects: objects(inuse.objects_fixed),
             alloc_bytes: inuse.bytes as i64,
@@ -199,15 +263,17 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
                 site: record.site(),
                 frames: Cow::Borrowed(record.frames()),
                 end: record.end,
+                age: filter.by_age.then(|| Age::ALL[index % classes]),
                 values,
             });
         }
     }
     Some(Snapshot {
-        time_nanos: clock::wall_nanos(),
+        time_nanos: peak.map_or_else(clock::wall_nanos, |peak| peak.time_nanos),
         duration_nanos: 0,
         interval_bytes: sampler::interval(),
         modules: modules_of(&stacks),
+        peak_bytes: peak.map(|peak| peak.bytes),
         stacks,
         stats: crate::stats::read(),
     })

@@ -14,6 +14,7 @@ use core::sync::atomic::{
 use crate::arena::ARENA;
 use crate::frame::{End, Frame};
 use crate::hash::{mix, mix_bytes};
+use crate::peak::FreedSince;
 use crate::snapshot::Site;
 use crate::stats::{COUNTERS, Counters};
 use crate::sys::pages;
@@ -44,6 +45,8 @@ pub struct Record {
     alloc_bytes: AtomicU64,
     /// Variance of `alloc_bytes`: an f64's bits.
     alloc_variance: AtomicU64,
+    /// Of the peak. See [`crate::peak`].
+    pub freed_since: FreedSince,
 }
 
 /// Totals of what was allocated at one stack.
@@ -129,6 +132,7 @@ static OVERFLOW: Record = Record {
     alloc_objects_fixed: AtomicU64::new(0),
     alloc_bytes: AtomicU64::new(0),
     alloc_variance: AtomicU64::new(0),
+    freed_since: FreedSince::new(),
 };
 
 // SAFETY: a record's pointers lead to memory that is never written again nor given back; its totals are atomic.
@@ -254,6 +258,7 @@ fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> 
         alloc_objects_fixed: AtomicU64::new(0),
         alloc_bytes: AtomicU64::new(0),
         alloc_variance: AtomicU64::new(0),
+        freed_since: FreedSince::new(),
     };
     // SAFETY: fresh arena memory of the right size and alignment, ours alone until published.
     unsafe {

@@ -149,6 +149,10 @@ pub struct Stats {
     pub interpose: u64,
     /// What was lost, by reason.
     pub lost: Lost,
+    /// The highest `live_bytes` so far; see [`crate::peak`].
+    pub peak_bytes: u64,
+    /// When that was: wall-clock nanoseconds since the epoch; 0 before the first sample.
+    pub peak_time_nanos: i64,
 }
 
 /// Copies all totals and counters. Walks the stack table and takes the live table's locks one after the other.
@@ -157,6 +161,7 @@ pub fn read() -> Stats {
     use crate::{live_table, sampler, snapshot::margin95, stack_table, sys::pages, unwind};
     let _guard = crate::hook::guard::Guard::enter();
     let live = live_table::totals();
+    let peak = crate::peak::last();
     let mut stats = Stats {
         interval_bytes: sampler::interval(),
         live_objects: sampler::whole_objects(live.objects_fixed),
@@ -168,6 +173,8 @@ pub fn read() -> Stats {
         go_frames: u64::from(unwind::go::state()),
         interpose: interpose(),
         lost: COUNTERS.read(),
+        peak_bytes: peak.bytes,
+        peak_time_nanos: peak.time_nanos,
         ..Stats::default()
     };
     let (mut alloc_objects_fixed, mut alloc_variance) = (0u64, 0.0f64);

@@ -93,6 +93,18 @@ fn the_environment_sets_the_rate() {
 }
 
 #[test]
+fn a_program_without_go_dumps_from_a_thread() {
+    each_build("dump.c", &["-O2"], |command| {
+        let folder = support::folder("dumps");
+        let setting = format!("rate=1,dump={}/p,limit=1MiB", folder.display());
+        let out = support::succeed(command.arg(&folder).env("CGOHEAP", setting));
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(stderr.matches("cgoheap: dump (").count(), 4, "{stderr}");
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+    });
+}
+
+#[test]
 fn what_is_in_use_is_exact_after_threads_have_freed_each_others_blocks() {
     run("stress.c", &["-O2"]);
 }

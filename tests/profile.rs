@@ -11,7 +11,7 @@ use std::process::Command;
 use cgoheap::Stats;
 use cgoheap::frame::{End, Frame, ModuleId};
 use cgoheap::profile::{Format, GoNames, Line, Symbolizer, encode};
-use cgoheap::snapshot::{Module, Site, Snapshot, StackRecord, Values};
+use cgoheap::snapshot::{Age, Module, Site, Snapshot, StackRecord, Values};
 
 const APP: ModuleId = ModuleId(1);
 const LIBRARY: ModuleId = ModuleId(2);
@@ -126,6 +126,7 @@ fn leaks(counts: [[i64; 4]; 4]) -> Snapshot {
         site: None,
         frames: frames.into(),
         end: End::Complete,
+        age: None,
         values: values(counts[id as usize - 1]),
     };
     let go = |pcs: &[u64]| pcs.iter().map(|pc| Frame::go(*pc)).collect::<Vec<_>>();
@@ -162,6 +163,18 @@ fn leaks(counts: [[i64; 4]; 4]) -> Snapshot {
     Snapshot { stacks, ..empty() }
 }
 
+/// The same stacks, each once as it is and once with blocks over an hour old.
+fn aged(mut snapshot: Snapshot) -> Snapshot {
+    let both = |stack: StackRecord| {
+        [Age::UnderMinute, Age::Hours].map(|age| StackRecord {
+            age: Some(age),
+            ..stack.clone()
+        })
+    };
+    snapshot.stacks = snapshot.stacks.into_iter().flat_map(both).collect();
+    snapshot
+}
+
 fn empty() -> Snapshot {
     let module = |id, start, path: &str| Module {
         id,
@@ -177,6 +190,7 @@ fn empty() -> Snapshot {
         time_nanos: 1_700_000_000_000_000_000,
         duration_nanos: 0,
         interval_bytes: 524_288,
+        peak_bytes: None,
         stacks: Vec::new(),
         modules: vec![
             module(APP, 0x40_0000, "/nowhere/app"),
@@ -209,6 +223,7 @@ fn google_pprof_reads_what_we_write() {
     let gone = leaks([[0, 0, -4, -80], [0, 0, -7, -7000], [0, 0, -1, -64], [0, 0, -1, -15]]);
     write(&folder, "gone", &gone);
     write(&folder, "empty", &empty());
+    write(&folder, "aged", &aged(leaks(first)));
 
     let compat = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat");
     let output = Command::new("go")

@@ -22,6 +22,7 @@ use crate::stack_table::{StackId, Totals};
 use crate::stats::{COUNTERS, Counters};
 use crate::sync::Lock;
 use crate::sys::pages;
+use crate::{dump, peak};
 
 /// One sampled block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +81,8 @@ static TABLE: [Lock<Shard>; SHARDS] = [const { Lock::new(Shard::new()) }; SHARDS
 static GROWTH: Growth = Growth::new(SHARDS);
 /// Entries of all shards. Atomic, because it is read without locks.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// Estimated bytes of all shards. Atomic, for the same reason.
+static LIVE_BYTES: AtomicU64 = AtomicU64::new(0);
 /// Samples taken since the start.
 static SAMPLES: AtomicU64 = AtomicU64::new(0);
 
@@ -178,6 +181,7 @@ impl Shard {
         self.live_bytes = self.live_bytes.wrapping_add(entry.bytes());
         self.live_variance += entry.weight.variance(entry.requested_size);
         LIVE.fetch_add(1, Relaxed);
+        LIVE_BYTES.fetch_add(entry.bytes(), Relaxed);
     }
 
     fn remove_totals(&mut self, entry: &SampledAlloc) {
@@ -189,6 +193,8 @@ impl Shard {
             _ => (self.live_variance - entry.weight.variance(entry.requested_size)).max(0.0),
         };
         LIVE.fetch_sub(1, Relaxed);
+        LIVE_BYTES.fetch_sub(entry.bytes(), Relaxed);
+        peak::freed(entry);
     }
 
     /// Takes out what was freed while the lock could not be had. First thing after locking.
@@ -239,18 +245,26 @@ impl Shard {
     }
 }
 
-/// Enters a sampled block. False when it could not be: no memory, or the table was busy for too long; counted.
-/// Context: hook.
+/// Enters a sampled block. False when it could not be: no memory, or the table was busy for too
+/// long; counted. Context: hook.
 pub fn insert(entry: SampledAlloc) -> bool {
-    let entered = put_back(entry);
+    let entered = enter(entry);
     if entered {
         SAMPLES.fetch_add(1, Relaxed);
+        let live_bytes = LIVE_BYTES.load(Relaxed);
+        peak::consider(live_bytes);
+        dump::consider(live_bytes);
     }
     entered
 }
 
 /// Enters a block that [`remove`] took out: as [`insert`], but no new sample. Context: hook.
 pub fn put_back(entry: SampledAlloc) -> bool {
+    peak::not_freed(&entry);
+    enter(entry)
+}
+
+fn enter(entry: SampledAlloc) -> bool {
     debug_assert!(entry.address != 0);
     let Some(mut shard) = shard_of(entry.address).lock_bounded() else {
         Counters::add(&COUNTERS.samples_lock_busy);
@@ -342,6 +356,11 @@ impl Pending {
 /// Sampled blocks that are live. Context: any.
 pub fn len() -> usize {
     LIVE.load(Relaxed)
+}
+
+/// Estimated bytes that are live. Context: any.
+pub fn live_bytes() -> u64 {
+    LIVE_BYTES.load(Relaxed)
 }
 
 /// Samples taken since the start. Context: any.

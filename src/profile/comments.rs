@@ -14,6 +14,12 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
         coverage(snapshot.stats.interpose).to_owned(),
         format!("cgoheap's own tables: {} bytes", snapshot.stats.own_bytes),
     ];
+    if let Some(bytes) = snapshot.peak_bytes {
+        out.push(format!(
+            "peak: what was live when it was most so far, {bytes} bytes; a new peak is one that is higher by 1 part in {}",
+            crate::peak::MARGIN
+        ));
+    }
     if snapshot.stats.go_frames != GoFrames::Joined as u64 {
         out.push(format!("Go frames: {}", go_frames(snapshot)));
     }

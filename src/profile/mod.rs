@@ -31,7 +31,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::frame::Frame;
-use crate::snapshot::{Module, Snapshot, Values};
+use crate::snapshot::{Age, Module, Snapshot, Values};
 pub use names::GoNames;
 
 /// What [`encode`] writes.
@@ -94,6 +94,8 @@ pub(crate) struct Stacks {
 pub(crate) struct Stack {
     /// Its part of [`Stacks::numbers`], leaf first.
     path: Range<usize>,
+    /// The age of its blocks, if that was asked for.
+    age: Option<Age>,
     /// What was allocated there.
     values: Values,
 }
@@ -150,10 +152,15 @@ impl Stacks {
             }
             let path = start..numbers.len();
             // Stacks that differed only in frames that were cut are one now.
-            let mut hash = hasher.hash_one(&numbers[path.clone()]);
+            let mut hash = hasher.hash_one((record.age, &numbers[path.clone()]));
             let same = loop {
                 match index.get(&hash) {
-                    Some(&at) if numbers[stacks[at].path.clone()] == numbers[path.clone()] => break Some(at),
+                    Some(&at)
+                        if stacks[at].age == record.age
+                            && numbers[stacks[at].path.clone()] == numbers[path.clone()] =>
+                    {
+                        break Some(at);
+                    }
                     Some(_) => hash = hash.wrapping_add(1),
                     None => break None,
                 }
@@ -167,6 +174,7 @@ impl Stacks {
                     index.insert(hash, stacks.len());
                     stacks.push(Stack {
                         path,
+                        age: record.age,
                         values: record.values,
                     });
                 }

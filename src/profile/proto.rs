@@ -165,7 +165,13 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     let mut part = Vec::new();
     for stack in &stacks.stacks {
         part.clear();
-        message::encode(SAMPLE, &sample(stacks.numbers(stack), &stack.values, bytes), &mut part);
+        let mut sample = sample(stacks.numbers(stack), &stack.values, bytes);
+        sample.label.extend(stack.age.map(|class| Label {
+            key: strings.number("age"),
+            str: strings.number(class.label()),
+            ..Label::default()
+        }));
+        message::encode(SAMPLE, &sample, &mut part);
         put(&part);
     }
     let mappings = Mappings::new(&snapshot.modules, &stacks.places, &mut strings);

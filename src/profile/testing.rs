@@ -79,6 +79,7 @@ pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackReco
         site: None,
         frames: frames.into(),
         end: End::Complete,
+        age: None,
         values,
     }
 }
@@ -101,6 +102,7 @@ pub(super) fn snapshot(stacks: Vec<StackRecord>, modules: Vec<Module>) -> Snapsh
         time_nanos: 1_700_000_000_000_000_000,
         duration_nanos: 0,
         interval_bytes: 524_288,
+        peak_bytes: None,
         stacks,
         modules,
         stats: Stats::default(),

@@ -41,6 +41,9 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
             sample(&mut out, &path, &values);
         }
         frames(&mut out, &path);
+        if let Some(age) = stack.age {
+            let _ = writeln!(out, "#\tage: {}", age.label());
+        }
         if values.inuse_variance > 0.0 {
             let margin = margin95(values.inuse_variance);
             let _ = writeln!(out, "#\tinuse_bytes = {} +- {margin} (95 %)", values.inuse_bytes);

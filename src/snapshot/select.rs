@@ -74,6 +74,7 @@ impl Snapshot {
             site: None,
             frames: Cow::default(),
             end: End::Complete,
+            age: None,
             values: stack.values,
         };
         Snapshot {
@@ -127,6 +128,7 @@ impl Snapshot {
             site: None,
             frames: Cow::default(),
             end: End::Complete,
+            age: None,
             values,
         });
     }
@@ -143,6 +145,7 @@ mod tests {
             site: None,
             frames: Cow::default(),
             end: End::Complete,
+            age: None,
             values: Values {
                 alloc_objects: alloc_bytes / 10,
                 alloc_bytes,
@@ -155,6 +158,7 @@ mod tests {
             time_nanos: 100,
             duration_nanos: 0,
             interval_bytes: 1,
+            peak_bytes: None,
             stacks: stacks.iter().map(record).collect(),
             modules: Vec::new(),
             stats: Stats::default(),

@@ -22,6 +22,7 @@ var totals = map[string][4]int64{
 	"difference": {5, 2049, 1, 1945},
 	"gone":       {0, 0, -13, -7159},
 	"empty":      {},
+	"aged":       {40, 14588, 26, 14318},
 }
 
 func folder(t *testing.T) string {
@@ -117,6 +118,26 @@ func TestIDsRunFromOne(t *testing.T) {
 			if m.ID != uint64(i+1) {
 				t.Errorf("%s: mapping %d has id %d", name, i, m.ID)
 			}
+		}
+	}
+}
+
+// Each stack is there once for each class of age.
+func TestAgesAreLabels(t *testing.T) {
+	p := parse(t, "aged.pb.gz")
+	bytes := map[string]int64{}
+	for _, s := range p.Sample {
+		if len(s.Label["age"]) != 1 {
+			t.Fatalf("%v", s.Label)
+		}
+		bytes[s.Label["age"][0]] += s.Value[3]
+	}
+	if len(bytes) != 2 || bytes["under 1m"] != 7159 || bytes["over 1h"] != 7159 {
+		t.Errorf("%v", bytes)
+	}
+	for _, s := range parse(t, "first.pb.gz").Sample {
+		if s.Label["age"] != nil {
+			t.Errorf("%v, which nobody asked for", s.Label)
 		}
 	}
 }
@@ -247,6 +268,9 @@ func TestGoToolPprof(t *testing.T) {
 			"7064B 98.67% 98.67% 7064B 98.67% [libdepot.so]",
 			"80B 1.12% 99.79% 7144B 99.79% [app]",
 		}, ""},
+		{"-top -unit=B aged.pb.gz", []string{"14000B 97.78% 97.78% 14000B 97.78% pack (inline)"}, ""},
+		{"-top -unit=B -tagfocus=age=over aged.pb.gz", []string{"7000B 48.89% 48.89% 7000B 48.89% pack (inline)"}, ""},
+		{"-top -unit=B -base aged.pb.gz first.pb.gz", []string{"-7000B 32.59% 32.59% -7000B 32.59% pack (inline)"}, ""},
 		{"-top empty.pb.gz", []string{"Showing nodes accounting for 0, 0% of 0 total"}, ""},
 		{"-top empty.txt", []string{"Showing nodes accounting for 0, 0% of 0 total"}, ""},
 	}

@@ -35,10 +35,26 @@ int main(void) {
     STATS(stacks_go_off);
     STATS(stacks_bad_go);
     STATS(modules_table_full);
+    STATS(peak_bytes);
+    STATS(peak_time_nanos);
     printf("cgoheap_go_probe %zu\n", sizeof(struct cgoheap_go_probe));
     PROBE(boundary);
     PROBE(callback);
     PROBE(n_pcs);
     PROBE(pcs);
+    printf("cgoheap_filter %zu\n", sizeof(struct cgoheap_filter));
+    FIELD(cgoheap_filter, since_mark);
+    FIELD(cgoheap_filter, flags);
+    FIELD(cgoheap_filter, min_age_nanos);
+    FIELD(cgoheap_filter, max_age_nanos);
+    printf("cgoheap_stack %zu\n", sizeof(struct cgoheap_stack));
+    FIELD(cgoheap_stack, id);
+    FIELD(cgoheap_stack, alloc_objects);
+    FIELD(cgoheap_stack, alloc_bytes);
+    FIELD(cgoheap_stack, inuse_objects);
+    FIELD(cgoheap_stack, inuse_bytes);
+    printf("cgoheap_range %zu\n", sizeof(struct cgoheap_range));
+    FIELD(cgoheap_range, start);
+    FIELD(cgoheap_range, bytes);
     return 0;
 }

@@ -91,6 +91,14 @@ fn scratch(name: &str) -> PathBuf {
     folder.join(format!("{}-{number}-{name}", std::process::id()))
 }
 
+/// An empty folder that no other test uses.
+#[allow(dead_code, reason = "not every test program writes files")]
+pub fn folder(name: &str) -> PathBuf {
+    let folder = scratch(name);
+    std::fs::create_dir_all(&folder).expect("target folder");
+    folder
+}
+
 fn compiler(source: &str) -> Command {
     let mut command = Command::new(if source.ends_with(".cpp") { "g++" } else { "gcc" });
     command

@@ -57,6 +57,8 @@ type Filter struct {
 	SinceMark uint32
 	MinAge    time.Duration
 	MaxAge    time.Duration // 0: no limit
+	ByAge     bool          // samples carry the label "age"
+	Peak      bool          // what was live when it was most; no ages then
 }
 
 func (f Filter) c() C.struct_cgoheap_filter {
@@ -67,6 +69,12 @@ func (f Filter) c() C.struct_cgoheap_filter {
 	}
 	if f.MaxAge > 0 {
 		filter.max_age_nanos = C.ulonglong(f.MaxAge)
+	}
+	if f.ByAge {
+		filter.flags |= C.CGOHEAP_FILTER_BY_AGE
+	}
+	if f.Peak {
+		filter.flags |= C.CGOHEAP_FILTER_PEAK
 	}
 	return filter
 }

@@ -44,6 +44,7 @@ type Stack struct {
 type Filter struct {
 	SinceMark      uint32
 	MinAge, MaxAge time.Duration
+	ByAge, Peak    bool
 }
 
 // TakeFiltered is not supported.

@@ -1,0 +1,52 @@
+//go:build linux && amd64 && cgo
+
+package cgoheap
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+)
+
+// startDumps obeys CGOHEAP=dump=..., see docs/dumps.md. Only then are there goroutines that stay: one that waits on the C
+// side until live memory has passed a threshold, one for the signal. The hooks write no file, and Go's addresses can be
+// named by Go only.
+//
+// The signal comes by os/signal, beside whoever else asks for it there.
+func startDumps() {
+	automatic, number := capi.DumpsAsked()
+	if automatic {
+		go func() {
+			for {
+				dump(capi.WaitForDump())
+			}
+		}()
+	}
+	if number != 0 {
+		came := make(chan os.Signal, 1)
+		signal.Notify(came, syscall.Signal(number))
+		go func() {
+			for range came {
+				dump(capi.DumpSignal)
+			}
+		}()
+	}
+}
+
+func dump(reason capi.DumpReason) {
+	var data []byte
+	err := encoders.acquire(context.Background())
+	if err == nil {
+		data, err = collect(0, capi.Filter{})
+		encoders.release()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cgoheap: no dump:", err)
+	}
+	// Without a profile too: it sets the next threshold.
+	capi.StoreDump(data, reason)
+}
