@@ -60,10 +60,13 @@ struct cgoheap_stats {
     long long peak_time_nanos;     /* when that was, since the epoch; 0: nothing sampled yet */
 };
 
-/* Counts every allocation exactly, without stacks and instead of sampling, until it is switched off again.
-   CGOHEAP_ERR_ARGUMENT when it is on, or off, already. cgoheap_counted: since the start of the process. */
-int cgoheap_set_counting(int on);
-int cgoheap_counted(unsigned long long *objects, unsigned long long *bytes);
+/* Counts allocations and requested bytes exactly, by all threads, without stacks, while *running is not 0 (null: always).
+   Setting *mark to 0 sets the count to 0; its topmost bit is cgoheap's between start and stop (null: never). Both must stay
+   valid until the stop. Nothing is sampled until all counts have been stopped.
+   CGOHEAP_ERR_ARGUMENT: more than 16 counts at a time, a mark that another count has, a count that is not running, or
+   sampling is off for good because another allocator owns part of malloc's family. */
+int cgoheap_start_count(const unsigned char *running, unsigned long long *mark, int *count);
+int cgoheap_stop_count(int count, unsigned long long *objects, unsigned long long *bytes);
 
 /* Writes at most `size` bytes of the current totals to `out`; pass sizeof(struct cgoheap_stats). */
 int cgoheap_read_stats(struct cgoheap_stats *out, size_t size);

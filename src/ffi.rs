@@ -191,31 +191,48 @@ pub extern "C" fn cgoheap_mark() -> u32 {
     crate::live_table::mark()
 }
 
-/// Counts every allocation exactly, instead of sampling.
+/// Starts an exact count, instead of sampling.
+///
+/// # Safety
+/// `running` and `mark` are null or valid until the count is stopped; `count` is null or writable.
 #[unsafe(no_mangle)]
-pub extern "C" fn cgoheap_set_counting(on: c_int) -> c_int {
+pub unsafe extern "C" fn cgoheap_start_count(running: *const u8, mark: *mut u64, count: *mut c_int) -> c_int {
     control(|| {
+        // SAFETY: null or valid, says the caller.
+        let Some(out) = (unsafe { count.as_mut() }) else {
+            return Code::Null;
+        };
         control::read_environment_once();
-        if sampler::set_counting(on != 0) {
-            Code::Ok
-        } else {
-            Code::Argument
+        // SAFETY: valid, says the caller; what runs is only read.
+        match unsafe { sampler::start_count(running.cast_mut(), mark) } {
+            Some(count) => {
+                *out = count as c_int;
+                Code::Ok
+            }
+            None => Code::Argument,
         }
     })
 }
 
-/// What was counted since the start of the process.
+/// Stops a count and says what it is.
 ///
 /// # Safety
-/// Both are null or writable.
+/// `objects` and `bytes` are null or writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cgoheap_counted(objects: *mut u64, bytes: *mut u64) -> c_int {
-    // SAFETY: null or valid, says the caller.
-    let (Some(objects), Some(bytes)) = (unsafe { (objects.as_mut(), bytes.as_mut()) }) else {
-        return Code::Null as c_int;
-    };
-    (*objects, *bytes) = sampler::counted();
-    Code::Ok as c_int
+pub unsafe extern "C" fn cgoheap_stop_count(count: c_int, objects: *mut u64, bytes: *mut u64) -> c_int {
+    control(|| {
+        // SAFETY: null or valid, says the caller.
+        let (Some(objects), Some(bytes)) = (unsafe { (objects.as_mut(), bytes.as_mut()) }) else {
+            return Code::Null;
+        };
+        match usize::try_from(count).ok().and_then(sampler::stop_count) {
+            Some(counted) => {
+                (*objects, *bytes) = counted;
+                Code::Ok
+            }
+            None => Code::Argument,
+        }
+    })
 }
 
 fn take(filter: Filter) -> *mut NamedSnapshot {

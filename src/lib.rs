@@ -32,6 +32,8 @@ pub mod arena;
 #[cfg(feature = "tables")]
 pub mod control;
 #[cfg(feature = "tables")]
+mod counting;
+#[cfg(feature = "tables")]
 pub mod dump;
 #[cfg(feature = "tables")]
 pub mod ffi;

@@ -40,6 +40,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::counting;
 use crate::sync::Lock;
 use crate::sys::thread::ThreadState;
 
@@ -58,7 +59,7 @@ const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
 pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
 /// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
 static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
-/// Set once by `switch_off_for_good`.
+/// Set once by `switch_off_for_good`. Protected by SETTING.
 static OFF_FOR_GOOD: AtomicBool = AtomicBool::new(false);
 /// Whether the program has set the interval: then the environment's comes too late. Protected by SETTING.
 static SET_BY_PROGRAM: AtomicBool = AtomicBool::new(false);
@@ -76,7 +77,7 @@ const fn longest_distance(interval: u64) -> u64 {
 
 /// Mean bytes between samples; 0 is off. Context: any.
 pub fn interval() -> u64 {
-    match INTERVAL.load(Relaxed) {
+    match INTERVAL.load(Acquire) {
         COUNT_ONLY => BEFORE_COUNTING.load(Relaxed),
         interval => interval,
     }
@@ -106,7 +107,7 @@ fn set_interval_locked(interval: u64) -> bool {
     if OFF_FOR_GOOD.load(Relaxed) {
         return interval == 0;
     }
-    if BEFORE_COUNTING.load(Relaxed) != COUNT_ONLY {
+    if old == COUNT_ONLY {
         BEFORE_COUNTING.store(interval, Relaxed);
         return true;
     }
@@ -123,45 +124,59 @@ fn change(old: u64, interval: u64) -> bool {
     if raised.checked_add(longest_distance(MAX_INTERVAL)).is_none() {
         return false;
     }
-    INTERVAL.store(interval, Relaxed);
+    INTERVAL.store(interval, Release);
     THRESHOLD.store(raised, Release);
     true
 }
 
-/// Sets the interval to 0; later calls of [`set_interval`] are refused. Context: control.
+/// Sets the interval to 0 and ends counting; later calls of [`set_interval`] and [`start_count`] are refused. Context:
+/// control.
 pub fn switch_off_for_good() -> bool {
-    let off = set_interval(0);
-    OFF_FOR_GOOD.store(true, Relaxed);
-    off
-}
-
-/// The interval of threads that only count: no stack is taken, nothing is remembered of a block.
-const COUNT_ONLY: u64 = u64::MAX;
-/// Allocations and bytes while counting. Atomic, because all threads add.
-static COUNTED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-/// The interval to go back to; COUNT_ONLY while not counting. Protected by SETTING.
-static BEFORE_COUNTING: AtomicU64 = AtomicU64::new(COUNT_ONLY);
-
-/// Counts every allocation exactly, instead of sampling, until it is switched off; then the interval is what it was.
-/// False when it was on, or off, already. Context: control.
-pub fn set_counting(on: bool) -> bool {
     let _setting = SETTING.lock();
-    let before = BEFORE_COUNTING.load(Relaxed);
-    if on == (before != COUNT_ONLY) {
-        return false;
-    }
-    let interval = if on { COUNT_ONLY } else { before };
+    OFF_FOR_GOOD.store(true, Relaxed);
     let old = INTERVAL.load(Relaxed);
-    if !change(old, interval) {
-        return false;
-    }
-    BEFORE_COUNTING.store(if on { old } else { COUNT_ONLY }, Relaxed);
-    true
+    old == 0 || change(old, 0)
 }
 
-/// Allocations and bytes requested while counting was on, since the start of the process. Context: any.
-pub fn counted() -> (u64, u64) {
-    (COUNTED[0].load(Relaxed), COUNTED[1].load(Relaxed))
+/// The interval of threads that only count, for [`crate::counting`].
+const COUNT_ONLY: u64 = u64::MAX;
+/// The interval to go back to after counting. Atomic, because [`interval`] reads it; written under SETTING, before INTERVAL.
+static BEFORE_COUNTING: AtomicU64 = AtomicU64::new(0);
+
+/// Starts an exact count: allocations are counted, in the whole process and instead of being sampled, until all counts have
+/// been stopped; then the interval is what it was, or was set to meanwhile. `None`, and nothing changed, where
+/// [`crate::counting::start`] says so, after [`switch_off_for_good`], and after some 2^28 changes of the interval. Context:
+/// control.
+///
+/// # Safety
+/// As for [`crate::counting::start`].
+pub unsafe fn start_count(running: *mut u8, mark: *mut u64) -> Option<usize> {
+    let _setting = SETTING.lock();
+    if OFF_FOR_GOOD.load(Relaxed) {
+        return None;
+    }
+    // SAFETY: passed on to the caller.
+    let count = unsafe { counting::start(running, mark) }?;
+    let old = INTERVAL.load(Relaxed);
+    if old != COUNT_ONLY {
+        BEFORE_COUNTING.store(old, Relaxed);
+        if !change(old, COUNT_ONLY) {
+            counting::stop(count);
+            return None;
+        }
+    }
+    Some(count)
+}
+
+/// Stops an exact count and returns its allocations and requested bytes; `None` when there is no such count. Context: control.
+pub fn stop_count(count: usize) -> Option<(u64, u64)> {
+    let _setting = SETTING.lock();
+    if counting::is_only(count) && INTERVAL.load(Relaxed) == COUNT_ONLY {
+        // First, so that allocations leave the count alone while `stop` waits for those that look at it. Should the changes
+        // be used up, allocations go on being charged to nobody.
+        change(COUNT_ONLY, BEFORE_COUNTING.load(Relaxed));
+    }
+    counting::stop(count)
 }
 
 /// Keeps the setting whole across a fork: the child's calls of [`set_interval`] must not wait for a thread that it lacks.
@@ -238,8 +253,7 @@ pub fn charge(thread: &mut ThreadState, size: u64, succeeded: bool) -> Option<We
         1 => Some(Weight::of(size, 1)),
         COUNT_ONLY => {
             if succeeded {
-                COUNTED[0].fetch_add(1, Relaxed);
-                COUNTED[1].fetch_add(size, Relaxed);
+                counting::add(size);
             }
             None
         }

@@ -53,6 +53,11 @@ fn the_program_keeps_its_stack_its_floating_point_and_its_forks() {
 }
 
 #[test]
+fn a_count_follows_its_timer_exactly() {
+    run("counting.c", &["-O2"]);
+}
+
+#[test]
 fn both_sides_of_a_fork_go_on() {
     run("fork.c", &["-O2"]);
 }

@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"sync"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
@@ -16,14 +15,6 @@ const (
 	unitAllocs = "C-allocs/op"
 )
 
-// counter counts for one benchmark that runs.
-type counter struct {
-	running                bool
-	objects, bytes         uint64 // counted while running, until the last stop
-	fromObjects, fromBytes uint64 // totals when it was started
-	timer                  timerState
-}
-
 // counting is what ReportAllocs shares among benchmarks. Protected by its mutex.
 var counting struct {
 	sync.Mutex
@@ -32,20 +23,38 @@ var counting struct {
 	noted    *testing.B // the last benchmark that has ended: each runs several times, and its log need not say all again
 }
 
+// counter counts for one benchmark that runs.
+type counter struct {
+	count *capi.Count
+	// own is the timer where that of package testing isn't known: only functions of this package change it.
+	own timer
+}
+
+// timer is what the C side looks at in each allocation.
+type timer struct {
+	running bool
+	mark    uint64 // a reset sets it to 0
+}
+
 var logSkippedOnce sync.Once
 
 // ReportAllocs adds C-B/op and C-allocs/op to the benchmark's result, and Go's own as b.ReportAllocs does. They are
 // counted exactly, by all threads of the process, without stacks, from this call to the end of the benchmark function,
 // and divided by b.N without remainder, as Go's are. Blocks that are allocated meanwhile are not seen by [VerifyNone].
 //
-// The testing package tells nobody about b.ResetTimer, b.StopTimer and b.StartTimer: call [ResetTimer], [StopTimer] and
-// [StartTimer] of this package instead, which do both. Where the timer was used otherwise the benchmark's log says
-// so. With b.Loop, which resets the timer too, call ReportAllocs right in front of the loop, behind the setup, and
-// StopTimer behind it if a teardown follows.
+// What counts is what is timed: b.StopTimer, b.StartTimer, b.ResetTimer and b.Loop do for C memory what they do for
+// Go's. Only with a Go version whose timer this package doesn't know everything counts from this call on; then the
+// benchmark's log says so, and [StopTimer], [StartTimer] and [ResetTimer] of this package do both.
 func ReportAllocs(b *testing.B) {
 	b.Helper()
 	b.ReportAllocs()
-	if reason := asideReason(); reason != "" {
+	reason := asideReason()
+	if reason == "" {
+		if problem, skip := blind(); skip {
+			reason = problem
+		}
+	}
+	if reason != "" {
 		logSkippedOnce.Do(func() { b.Logf("%s", skippedLine(reason)) })
 		return
 	}
@@ -54,28 +63,29 @@ func ReportAllocs(b *testing.B) {
 	if counting.counters[b] != nil {
 		return
 	}
-	if len(counting.counters) == 0 {
-		if err := capi.SetCounting(true); err != nil {
-			b.Errorf("cgoheaptest: %v", err)
-			return
-		}
-		markCounted()
+	c := &counter{own: timer{running: true}}
+	running, mark := &c.own.running, &c.own.mark
+	if timerFields.known {
+		running = (*bool)(unsafe.Add(unsafe.Pointer(b), timerFields.on))
+		mark = (*uint64)(unsafe.Add(unsafe.Pointer(b), timerFields.netAllocs))
 	}
+	count, err := capi.StartCount(running, mark)
+	if err != nil {
+		b.Errorf("cgoheaptest: %v", err)
+		return
+	}
+	c.count = count
 	if counting.counters == nil {
 		counting.counters = map[*testing.B]*counter{}
 	}
-	c := &counter{}
 	counting.counters[b] = c
 	b.Cleanup(func() { finish(b) })
-	c.timer = readTimer(b)
-	if c.timer.on || !timerFields.known {
-		c.start()
-	}
+	counting.ever = true
+	markCounted()
 }
 
-// markCounted remembers that blocks go unseen from now on.
+// markCounted remembers that blocks have gone unseen.
 func markCounted() {
-	counting.ever = true
 	mu.Lock()
 	current.counted = true
 	mu.Unlock()
@@ -90,145 +100,69 @@ func benchmarksCounted() bool {
 // finish reports at the end of a run.
 func finish(b *testing.B) {
 	counting.Lock()
-	c := counting.counters[b]
-	c.stop()
+	objects, bytes, err := counting.counters[b].count.Stop()
 	delete(counting.counters, b)
+	markCounted() // also when a VerifyNone came in between
 	again := counting.noted
 	counting.noted = b
-	var err error
-	if len(counting.counters) == 0 {
-		err = capi.SetCounting(false)
-		mu.Lock()
-		current.counted = true // also when a VerifyNone came in between
-		mu.Unlock()
-	}
 	counting.Unlock()
 	if err != nil {
 		b.Errorf("cgoheaptest: %v", err)
 	}
 	n := uint64(max(b.N, 1))
-	b.ReportMetric(float64(c.bytes/n), unitBytes)
-	b.ReportMetric(float64(c.objects/n), unitAllocs)
-	if note := c.note(b); note != "" && again != b {
-		b.Logf("cgoheaptest: %s and %s %s", unitBytes, unitAllocs, note)
+	b.ReportMetric(float64(bytes/n), unitBytes)
+	b.ReportMetric(float64(objects/n), unitAllocs)
+	if !timerFields.known && again != b {
+		b.Logf("cgoheaptest: %s and %s count from the call of ReportAllocs to the end: this Go version keeps its timer in "+
+			"another way. StopTimer, StartTimer and ResetTimer of cgoheaptest are followed", unitBytes, unitAllocs)
 	}
 	if err := writeRequestedProfile(); err != nil {
 		b.Errorf("cgoheaptest: -cgoheapprofile: %v", err)
 	}
 }
 
-// note says what is inexact.
-func (c *counter) note(b *testing.B) string {
-	if !timerFields.known {
-		return "count from the call of ReportAllocs to the end, whatever the timer did: this Go version keeps it in another way"
-	}
-	now := readTimer(b)
-	if now.start == c.timer.start || now.loop && !c.timer.loop && c.timer.on {
-		// Untouched, or reset by b.Loop, which is as it should be with ReportAllocs right in front of it.
-		return ""
-	}
-	return "don't follow b.ResetTimer, b.StopTimer and b.StartTimer: use those of cgoheaptest"
-}
-
-// start goes on counting. With the lock held.
-func (c *counter) start() {
-	if !c.running {
-		c.running = true
-		c.fromObjects, c.fromBytes = capi.Counted()
-	}
-}
-
-// stop adds what was counted since start. With the lock held.
-func (c *counter) stop() {
-	if c.running {
-		c.running = false
-		objects, bytes := capi.Counted()
-		c.objects += objects - c.fromObjects
-		c.bytes += bytes - c.fromBytes
-	}
-}
-
-// StopTimer is b.StopTimer, and stops what [ReportAllocs] counts too.
+// StopTimer is b.StopTimer, and stops what [ReportAllocs] counts with any Go version.
 func StopTimer(b *testing.B) {
-	change(b, (*counter).stop, func() { b.StopTimer() })
+	change(b, func(own *timer) { own.running = false })
+	b.StopTimer()
 }
 
-// StartTimer is b.StartTimer, and goes on with what [ReportAllocs] counts.
+// StartTimer is b.StartTimer, and goes on with what [ReportAllocs] counts with any Go version.
 func StartTimer(b *testing.B) {
-	change(b, nil, func() { b.StartTimer() })
-	change(b, (*counter).start, nil)
+	b.StartTimer()
+	change(b, func(own *timer) { own.running = true })
 }
 
-// ResetTimer is b.ResetTimer, and sets what [ReportAllocs] has counted to 0.
+// ResetTimer is b.ResetTimer, and sets what [ReportAllocs] has counted to 0 with any Go version.
 func ResetTimer(b *testing.B) {
-	change(b, func(c *counter) {
-		c.objects, c.bytes = 0, 0
-		if c.running {
-			c.fromObjects, c.fromBytes = capi.Counted()
-		}
-	}, func() { b.ResetTimer() })
+	b.ResetTimer()
+	change(b, func(own *timer) { own.mark = 0 })
 }
 
-// change changes the timer and the counter, if there is one, and takes note of the timer's new state.
-func change(b *testing.B, count func(*counter), timer func()) {
+// change changes the own timer of a benchmark that counts.
+func change(b *testing.B, do func(*timer)) {
 	counting.Lock()
 	defer counting.Unlock()
-	c := counting.counters[b]
-	if c != nil && count != nil {
-		count(c)
-	}
-	if timer != nil {
-		timer()
-	}
-	if c != nil {
-		c.timer = readTimer(b)
+	if c := counting.counters[b]; c != nil {
+		do(&c.own)
 	}
 }
 
-// timerState is what testing.B knows of its timer, enough to see that it was touched.
-type timerState struct {
-	on    bool
-	start time.Time // the last time that it was started or reset
-	loop  bool      // b.Loop has been called
-}
-
-// timerFields holds the offsets of testing.B's fields, checked by name and type; known is false when this Go
-// version has others.
+// timerFields holds the offsets of testing.B's fields, checked by name and type; known is false when this Go version has
+// others. timerOn says whether the timer runs. netAllocs is the number of Go allocations until it was last stopped: ResetTimer
+// (and b.Loop, which calls it) sets it to 0, StopTimer adds to it, and nothing else looks at it before the benchmark has
+// ended, so its topmost bit can tell that there was a reset.
 var timerFields = func() (f struct {
-	known           bool
-	on, start, loop uintptr
+	known         bool
+	on, netAllocs uintptr
 }) {
 	b := reflect.TypeFor[testing.B]()
 	on, ok1 := b.FieldByName("timerOn")
-	start, ok2 := b.FieldByName("start")
-	loop, ok3 := b.FieldByName("loop")
-	if !ok1 || !ok2 || !ok3 || on.Type.Kind() != reflect.Bool || start.Type.Kind() != reflect.Struct || loop.Type.Kind() != reflect.Struct {
-		return f
-	}
-	now, ok1 := start.Type.FieldByName("now")
-	n, ok2 := loop.Type.FieldByName("n")
-	if !ok1 || !ok2 || now.Type != reflect.TypeFor[time.Time]() || n.Type.Kind() != reflect.Uint64 {
-		return f
-	}
-	f.on, f.loop = on.Offset, loop.Offset+n.Offset
-	// start is a field of the embedded struct common.
-	common, ok := b.FieldByName("common")
-	f.start = common.Offset + now.Offset
-	if len(start.Index) == 2 && start.Index[0] == common.Index[0] {
-		f.start += common.Type.Field(start.Index[1]).Offset
-		f.known = ok
+	netAllocs, ok2 := b.FieldByName("netAllocs")
+	// Fields of B itself: the offset of an embedded struct's field would be that inside of it.
+	if ok1 && ok2 && len(on.Index) == 1 && len(netAllocs.Index) == 1 &&
+		on.Type == reflect.TypeFor[bool]() && netAllocs.Type == reflect.TypeFor[uint64]() {
+		f.known, f.on, f.netAllocs = true, on.Offset, netAllocs.Offset
 	}
 	return f
 }()
-
-func readTimer(b *testing.B) timerState {
-	if !timerFields.known {
-		return timerState{}
-	}
-	at := unsafe.Pointer(b)
-	return timerState{
-		on:    *(*bool)(unsafe.Add(at, timerFields.on)),
-		start: *(*time.Time)(unsafe.Add(at, timerFields.start)),
-		loop:  *(*uint64)(unsafe.Add(at, timerFields.loop)) != 0,
-	}
-}

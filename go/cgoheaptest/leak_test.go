@@ -3,6 +3,7 @@
 package cgoheaptest
 
 import (
+	"flag"
 	"strings"
 	"testing"
 
@@ -48,30 +49,130 @@ func TestBenchmarkHidesBlocksAndSaysSo(t *testing.T) {
 	}
 }
 
-func TestTimerOfABenchmark(t *testing.T) {
-	for name, test := range map[string]struct {
-		run  func(b *testing.B)
-		note bool
+// blocks allocates and frees n blocks of some bytes.
+func blocks(n, bytes int) {
+	for range n {
+		plain.Release(plain.Chain(bytes))
+	}
+}
+
+func TestWhatIsTimedCounts(t *testing.T) {
+	benchtime := flag.Lookup("test.benchtime").Value
+	defer benchtime.Set(benchtime.String())
+	defer func() { timerFields.known = true }()
+	// Odd numbers of blocks and bytes outside of what is timed.
+	outside := func() { blocks(7, 1234567) }
+	for _, test := range []struct {
+		name          string
+		run           func(b *testing.B)
+		allocs, bytes float64
 	}{
-		"untouched": {func(b *testing.B) {}, false},
-		"loop": {func(b *testing.B) {
-			for b.Loop() {
+		{"untouched", func(b *testing.B) { blocks(3, 50) }, 3, 150},
+		{"skipped", func(b *testing.B) { b.Skip() }, 0, 0},
+		{"stopped", func(b *testing.B) { blocks(3, 50); b.StopTimer(); outside() }, 3, 150},
+		{"started again", func(b *testing.B) { blocks(3, 50); b.StopTimer(); outside(); b.StartTimer(); blocks(1, 9) }, 4, 159},
+		{"reset", func(b *testing.B) { outside(); b.ResetTimer(); blocks(3, 50) }, 3, 150},
+		{"reset at the end", func(b *testing.B) { outside(); b.ResetTimer() }, 0, 0},
+		{"reset while stopped", func(b *testing.B) {
+			outside()
+			b.StopTimer()
+			outside()
+			b.ResetTimer()
+			b.StartTimer()
+			blocks(3, 50)
+		}, 3, 150},
+		{"reset, then stopped", func(b *testing.B) {
+			outside()
+			b.ResetTimer()
+			b.StopTimer()
+			outside()
+			b.StartTimer()
+			blocks(3, 50)
+		}, 3, 150},
+		{"reset, then stopped, five times", func(b *testing.B) {
+			for i := range 5 {
+				outside()
+				b.ResetTimer()
+				b.StopTimer()
+				b.StartTimer()
+				blocks(i, 50)
+				b.StopTimer()
+				outside()
+				b.StartTimer()
 			}
-		}, false},
-		"own reset":       {func(b *testing.B) { ResetTimer(b) }, false},
-		"own stop, start": {func(b *testing.B) { StopTimer(b); StartTimer(b) }, false},
-		"reset":           {func(b *testing.B) { b.ResetTimer() }, true},
-		"stop, start":     {func(b *testing.B) { b.StopTimer(); b.StartTimer() }, true},
-	} {
-		var note string
-		testing.Benchmark(func(b *testing.B) {
+			b.ResetTimer()
+			b.StopTimer()
+			b.StartTimer()
+			blocks(1, 1)
+		}, 1, 1},
+		{"ReportAllocs while stopped", func(b *testing.B) {
+			b.StopTimer()
 			ReportAllocs(b)
-			c := counting.counters[b]
-			test.run(b)
-			note = c.note(b)
+			outside()
+			b.StartTimer()
+			blocks(3, 50)
+		}, 3, 150},
+		{"loop", func(b *testing.B) {
+			outside()
+			for b.Loop() {
+				blocks(3, 50)
+			}
+			outside()
+		}, 3, 150},
+		{"loop that stops and starts", func(b *testing.B) {
+			outside()
+			b.ResetTimer()
+			blocks(1, 1)
+			for b.Loop() {
+				b.StopTimer()
+				outside()
+				b.StartTimer()
+				blocks(3, 50)
+			}
+			outside()
+		}, 3, 150},
+		{"own functions", func(b *testing.B) {
+			outside()
+			StopTimer(b)
+			outside()
+			ResetTimer(b)
+			StartTimer(b)
+			blocks(3, 50)
+			StopTimer(b)
+			outside()
+			StartTimer(b)
+			blocks(1, 9)
+		}, 4, 159},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			// Whether or not package testing's timer is known, its own functions are followed.
+			for _, known := range []bool{true, false} {
+				if !known && test.name != "own functions" {
+					continue
+				}
+				timerFields.known = known
+				times := []string{"1x"}
+				if strings.HasPrefix(test.name, "loop") {
+					times = append(times, "37x", "2ms") // as often as it takes
+				}
+				for _, time := range times {
+					if err := benchtime.Set(time); err != nil {
+						t.Fatal(err)
+					}
+					r := testing.Benchmark(func(b *testing.B) {
+						if !strings.HasPrefix(test.name, "ReportAllocs") {
+							ReportAllocs(b)
+						}
+						test.run(b)
+					})
+					if r.Extra[unitAllocs] != test.allocs || r.Extra[unitBytes] != test.bytes {
+						t.Errorf("%s, timer known %v: %v, want %v blocks, %v bytes", time, known, r.Extra, test.allocs, test.bytes)
+					}
+					if r.MemAllocs > 1<<40 {
+						t.Errorf("%s: Go's own allocations: %d", time, r.MemAllocs)
+					}
+				}
+			}
 		})
-		if (note != "") != test.note {
-			t.Errorf("%s: %q", name, note)
-		}
 	}
 }

@@ -7,7 +7,7 @@
 use crate::arena::ARENA;
 use crate::hook::{guard::Guard, scratch};
 use crate::sys::thread;
-use crate::{live_table, sampler};
+use crate::{counting, live_table, sampler};
 
 /// Other libraries' handlers run between ours, and may allocate: under the guard, so as not to wait for our own locks.
 ///
@@ -45,6 +45,7 @@ extern "C" fn release_in_child() {
     if !Guard::is_held() {
         // The threads that were using them are not in this process.
         scratch::free_all();
+        counting::reset_in_child();
     }
 }
 

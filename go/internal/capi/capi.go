@@ -7,15 +7,14 @@ package capi
 
 #include <cgoheap.h>
 
-// None of these calls back into Go or keeps a pointer.
+// None of these calls back into Go; only cgoheap_start_count keeps pointers.
 #cgo noescape cgoheap_result_text
 #cgo nocallback cgoheap_result_text
 #cgo noescape cgoheap_mark
 #cgo nocallback cgoheap_mark
-#cgo noescape cgoheap_set_counting
-#cgo nocallback cgoheap_set_counting
-#cgo noescape cgoheap_counted
-#cgo nocallback cgoheap_counted
+#cgo nocallback cgoheap_start_count
+#cgo noescape cgoheap_stop_count
+#cgo nocallback cgoheap_stop_count
 #cgo noescape cgoheap_snapshot_take
 #cgo nocallback cgoheap_snapshot_take
 #cgo noescape cgoheap_snapshot_take_filtered
@@ -37,6 +36,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
@@ -47,20 +47,33 @@ func Mark() uint32 {
 	return uint32(C.cgoheap_mark())
 }
 
-// SetCounting switches exact counting on or off. It takes the place of sampling, in the whole process.
-func SetCounting(on bool) error {
-	var c C.int
-	if on {
-		c = 1
-	}
-	return Failure("switching exact counting", int(C.cgoheap_set_counting(c)))
+// Count is an exact count of allocations that is under way.
+type Count struct {
+	c C.int
+	// The timer's memory stays where it is while the C side looks at it.
+	pinner runtime.Pinner
 }
 
-// Counted returns the allocations and bytes that were counted since the start of the process.
-func Counted() (objects, bytes uint64) {
+// StartCount counts allocations exactly, in the whole process and instead of sampling, while *running is true. Setting *mark
+// to 0 sets the count to 0; until [Count.Stop] its topmost bit belongs to the C side. Both lie in memory of Go.
+func StartCount(running *bool, mark *uint64) (*Count, error) {
+	c := new(Count)
+	c.pinner.Pin(running)
+	c.pinner.Pin(mark)
+	status := C.cgoheap_start_count((*C.uchar)(unsafe.Pointer(running)), (*C.ulonglong)(unsafe.Pointer(mark)), &c.c)
+	if err := Failure("starting an exact count", int(status)); err != nil {
+		c.pinner.Unpin()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Stop ends the count and returns the allocations and bytes that were counted since its start or the last reset.
+func (c *Count) Stop() (objects, bytes uint64, err error) {
 	var o, b C.ulonglong
-	C.cgoheap_counted(&o, &b)
-	return uint64(o), uint64(b)
+	status := C.cgoheap_stop_count(c.c, &o, &b)
+	c.pinner.Unpin()
+	return uint64(o), uint64(b), Failure("stopping an exact count", int(status))
 }
 
 // Snapshot is a copy of the tables on the C side. One goroutine may use it at a time.

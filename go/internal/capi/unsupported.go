@@ -10,11 +10,14 @@ import (
 // Mark draws no line.
 func Mark() uint32 { return 0 }
 
-// SetCounting is not supported.
-func SetCounting(bool) error { return errors.ErrUnsupported }
+// Count is never made.
+type Count struct{}
 
-// Counted counts nothing.
-func Counted() (objects, bytes uint64) { return 0, 0 }
+// StartCount is not supported.
+func StartCount(*bool, *uint64) (*Count, error) { return nil, errors.ErrUnsupported }
+
+// Stop is not supported.
+func (*Count) Stop() (objects, bytes uint64, err error) { return 0, 0, errors.ErrUnsupported }
 
 // Snapshot is never made.
 type Snapshot struct{}

@@ -96,17 +96,44 @@ func BenchmarkBalanced(b *testing.B) {
 }
 
 func BenchmarkLoop(b *testing.B) {
-	p := Alloc(1 << 20)
 	cgoheaptest.ReportAllocs(b)
+	p := Alloc(1 << 20)
 	for b.Loop() {
 		Balanced(3, 100)
 	}
-	cgoheaptest.StopTimer(b)
 	Balanced(1000, 1<<20)
 	Free(p)
 }
 
+func BenchmarkLoopStopped(b *testing.B) {
+	cgoheaptest.ReportAllocs(b)
+	Balanced(1000, 5000)
+	b.ResetTimer()
+	Balanced(1000, 5000)
+	for b.Loop() {
+		b.StopTimer()
+		Balanced(50, 50)
+		b.StartTimer()
+		Balanced(3, 100)
+	}
+	Balanced(1000, 5000)
+}
+
 func BenchmarkTimer(b *testing.B) {
+	cgoheaptest.ReportAllocs(b)
+	Balanced(1000, 5000)
+	b.ResetTimer()
+	for range b.N {
+		b.StopTimer()
+		Balanced(50, 50)
+		b.StartTimer()
+		Balanced(3, 100)
+	}
+	b.StopTimer()
+	Balanced(1000, 5000)
+}
+
+func BenchmarkTimerOfCgoheaptest(b *testing.B) {
 	cgoheaptest.ReportAllocs(b)
 	Balanced(1000, 5000)
 	cgoheaptest.ResetTimer(b)
@@ -120,20 +147,30 @@ func BenchmarkTimer(b *testing.B) {
 	Balanced(1000, 5000)
 }
 
-func BenchmarkTimerOfTesting(b *testing.B) {
-	cgoheaptest.ReportAllocs(b)
-	Balanced(1, 1)
-	b.ResetTimer()
-	for range b.N {
-		Balanced(3, 100)
-	}
-}
-
 func BenchmarkParallel(b *testing.B) {
 	cgoheaptest.ReportAllocs(b)
+	Balanced(1000, 5000)
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			Balanced(3, 100)
 		}
 	})
+	b.StopTimer()
+	Balanced(1000, 5000)
+}
+
+func BenchmarkGroup(b *testing.B) {
+	cgoheaptest.ReportAllocs(b) // its own line is not printed
+	Balanced(10, 10)
+	for _, size := range []string{"small", "large"} {
+		b.Run(size, func(b *testing.B) {
+			cgoheaptest.ReportAllocs(b)
+			Balanced(1000, 5000)
+			b.ResetTimer()
+			for range b.N {
+				Balanced(3, 100)
+			}
+		})
+	}
 }
