@@ -7,8 +7,8 @@
 //! In a fully static program the loader knows less: see [`static_program`].
 //!
 //! The registry gives each object a number that is never used again. Two objects are the same when the
-//! addresses, the beginning of the unwind table, the path and the build id agree. Plugins made from one template are alike
-//! in all but the last two, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
+//! addresses, the beginning of the unwind table and the build id agree, or the path where there is no build id. Plugins made
+//! from one template are alike in all but these, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
 //! from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
 
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -94,6 +94,8 @@ static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut())
 /// Entries by number.
 static BY_ID: [AtomicPtr<Entry>; MAX_MODULES] = [const { AtomicPtr::new(null_mut()) }; MAX_MODULES];
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// The program itself, which is never closed; null until one of its frames is seen.
+static PROGRAM: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
 
 struct Loaded {
     map_start: u64,
@@ -165,11 +167,11 @@ impl Loaded {
     }
 
     fn is(&self, entry: &Entry) -> bool {
-        if self.identity != entry.identity || self.path() != entry.path {
+        if self.identity != entry.identity {
             return false;
         }
         if entry.build_id_at == 0 {
-            return true;
+            return self.path() == entry.path;
         }
         // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
         // page, which holds its ELF header, is readable.
@@ -180,7 +182,16 @@ impl Loaded {
 
 /// The registered object that holds `address` now; registers it when it is new. `None` when no object holds it or the
 /// registry is full. Context: hook.
+#[inline]
 pub fn find(address: u64) -> Option<&'static Entry> {
+    // SAFETY: null or a published entry, which lives for ever.
+    match unsafe { PROGRAM.load(Acquire).as_ref() } {
+        Some(program) if (program.map_start..program.map_end).contains(&address) => Some(program),
+        _ => find_by_loader(address),
+    }
+}
+
+fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
     let bucket = &BUCKET[(loaded.identity >> 54) as usize % BUCKETS];
     let mut head = bucket.load(Acquire);
@@ -199,6 +210,9 @@ pub fn find(address: u64) -> Option<&'static Entry> {
             Ok(_) => {
                 // SAFETY: just published; entries live for ever.
                 let entry = unsafe { &*entry };
+                if entry.path.is_empty() && !entry.unwind_header.is_empty() {
+                    PROGRAM.store(core::ptr::from_ref(entry).cast_mut(), core::sync::atomic::Ordering::Release);
+                }
                 if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
                     slot.store(
                         core::ptr::from_ref(entry).cast_mut(),
@@ -330,7 +344,7 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
 pub fn describe(id: ModuleId) -> Option<Module> {
     // SAFETY: published entries live for ever.
     let entry = unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref()? };
-    let path = if entry.path.is_empty() {
+    let path = if entry.path.is_empty() && !entry.unwind_header.is_empty() {
         std::fs::read_link("/proc/self/exe")
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default()

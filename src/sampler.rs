@@ -211,18 +211,33 @@ impl Weight {
 
     /// Estimated bytes: S/p to the nearest byte.
     pub fn bytes(self, size: u64) -> u64 {
-        (size as f64 * self.objects + 0.5) as u64
+        self.times(size)
     }
 
-    /// Unbiased estimate of what this sample adds to the variance of the estimated bytes: S^2 (1 - p) / p^2.
-    pub fn variance(self, size: u64) -> f64 {
-        let size = size as f64;
-        size * size * self.objects * (self.objects - 1.0)
+    /// Unbiased estimate of what this sample adds to the variance of the estimated bytes, in square bytes:
+    /// S^2 (1 - p) / p^2 = S/p (S/p - S).
+    pub fn variance(self, size: u64) -> u128 {
+        let bytes = self.bytes(size);
+        u128::from(bytes) * u128::from(bytes.saturating_sub(size))
     }
 
     /// Estimated blocks in units of 2^-16: adding and taking off the same number leaves exactly nothing.
     pub fn objects_fixed(self) -> u64 {
-        (self.objects * FIXED_ONE as f64 + 0.5) as u64
+        self.times(FIXED_ONE)
+    }
+
+    /// `factor` times the weight, rounded, in integers: free books its sample off without touching the program's
+    /// floating-point environment.
+    fn times(self, factor: u64) -> u64 {
+        const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+        let bits = self.objects.to_bits();
+        let mantissa = bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS;
+        // The weight is mantissa / 2^shift. It is at least 1, and below 2^52 for every interval that there is.
+        let exponent = (bits >> MANTISSA_BITS) as u32 & 0x7FF;
+        let shift = (1023 + MANTISSA_BITS).saturating_sub(exponent).min(127);
+        let product = u128::from(mantissa) * u128::from(factor);
+        let rounded = (product + (1 << shift >> 1)) >> shift;
+        u64::try_from(rounded).unwrap_or(u64::MAX)
     }
 }
 

@@ -225,7 +225,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
         {
             sum.objects_fixed = sum.objects_fixed.wrapping_add(entry.weight.objects_fixed());
             sum.bytes = sum.bytes.wrapping_add(entry.bytes());
-            sum.variance += entry.weight.variance(entry.requested_size);
+            sum.variance += entry.weight.variance(entry.requested_size) as f64;
         }
     });
     // What isn't filled stays untouched; growing by doubling would have half as much again in memory.

@@ -64,7 +64,7 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
         record.add(Totals {
             objects_fixed: weight.objects_fixed(),
             bytes: entry.bytes(),
-            variance: weight.variance(entry.requested_size),
+            variance: weight.variance(entry.requested_size) as f64,
         });
     }
 }
@@ -78,7 +78,6 @@ pub fn forget(block: *mut c_void) -> Option<SampledAlloc> {
     // Inside the profiler already (a signal handler, a fork's handlers): this thread may hold the lock itself.
     let wait = !Guard::is_held();
     let _errno = ErrnoGuard::save();
-    let _float = FloatGuard::enter();
     let _guard = Guard::enter();
     live_table::remove(block as u64, wait)
 }
@@ -86,7 +85,6 @@ pub fn forget(block: *mut c_void) -> Option<SampledAlloc> {
 /// Puts back a block whose realloc failed: it is as live as before. Context: hook.
 pub fn put_back(entry: SampledAlloc) {
     let _errno = ErrnoGuard::save();
-    let _float = FloatGuard::enter();
     let _guard = Guard::enter();
     live_table::put_back(entry);
 }

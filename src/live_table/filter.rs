@@ -53,7 +53,7 @@ pub const fn slot_hash(address: u64) -> u32 {
 
 /// Slots per live sample, at least.
 const SLOTS_PER_SAMPLE: usize = 16;
-const FIRST_BITS: u32 = 15;
+const FIRST_BITS: u32 = 10;
 /// 16 MiB: a million live samples. With more, frees look into the table more often.
 const MAX_BITS: u32 = 24;
 const SEVERAL: u8 = 254;

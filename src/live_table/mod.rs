@@ -17,6 +17,7 @@ use core::sync::atomic::{
 
 use filter::{Arrays, Growth};
 
+use crate::arena::ARENA;
 use crate::sampler::Weight;
 use crate::stack_table::{StackId, Totals};
 use crate::stats::{COUNTERS, Counters};
@@ -59,17 +60,20 @@ const EMPTY: SampledAlloc = SampledAlloc {
 
 const SHARD_BITS: u32 = 8;
 const SHARDS: usize = 1 << SHARD_BITS;
-const FIRST_CAPACITY_BITS: u32 = 4;
+const FIRST_CAPACITY_BITS: u32 = 3;
+/// Tables smaller than a page come from the arena: with a page each, the first samples of a program would cost it 256
+/// system calls and page faults. They are not given back, which wastes at most as much again.
+const ARENA_CAPACITY_BITS: u32 = 6;
 
 struct Shard {
-    /// `capacity` entries from pages::map, or dangling when capacity is 0.
+    /// `capacity` entries from the arena or pages::map, or dangling when capacity is 0.
     entries: NonNull<SampledAlloc>,
     capacity_bits: u32,
     length: usize,
     live_objects_fixed: u64,
     live_bytes: u64,
-    /// Variance of `live_bytes`; set to 0 when the shard is empty, so that rounding doesn't pile up.
-    live_variance: f64,
+    /// Variance of `live_bytes`.
+    live_variance: u128,
     filter: Arrays,
 }
 
@@ -111,7 +115,7 @@ impl Shard {
             length: 0,
             live_objects_fixed: 0,
             live_bytes: 0,
-            live_variance: 0.0,
+            live_variance: 0,
             filter: Arrays::none(),
         }
     }
@@ -155,8 +159,13 @@ impl Shard {
             self.capacity_bits + 1
         };
         let size = size_of::<SampledAlloc>();
+        let memory = if bits <= ARENA_CAPACITY_BITS {
+            ARENA.allocate(size << bits)?
+        } else {
+            pages::map(size << bits)?
+        };
         let mut larger = Shard {
-            entries: pages::map(size << bits)?.cast(),
+            entries: memory.cast(),
             capacity_bits: bits,
             ..Shard::new()
         };
@@ -167,7 +176,7 @@ impl Shard {
                 *slot = *entry;
             }
         }
-        if self.capacity_bits != 0 {
+        if self.capacity_bits > ARENA_CAPACITY_BITS {
             // SAFETY: our own old mapping of that size.
             unsafe { pages::unmap(self.entries.cast(), size << self.capacity_bits) };
         }
@@ -179,7 +188,9 @@ impl Shard {
         self.length += 1;
         self.live_objects_fixed = self.live_objects_fixed.wrapping_add(entry.weight.objects_fixed());
         self.live_bytes = self.live_bytes.wrapping_add(entry.bytes());
-        self.live_variance += entry.weight.variance(entry.requested_size);
+        self.live_variance = self
+            .live_variance
+            .wrapping_add(entry.weight.variance(entry.requested_size));
         LIVE.fetch_add(1, Relaxed);
         LIVE_BYTES.fetch_add(entry.bytes(), Relaxed);
     }
@@ -188,10 +199,9 @@ impl Shard {
         self.length -= 1;
         self.live_objects_fixed = self.live_objects_fixed.wrapping_sub(entry.weight.objects_fixed());
         self.live_bytes = self.live_bytes.wrapping_sub(entry.bytes());
-        self.live_variance = match self.length {
-            0 => 0.0,
-            _ => (self.live_variance - entry.weight.variance(entry.requested_size)).max(0.0),
-        };
+        self.live_variance = self
+            .live_variance
+            .wrapping_sub(entry.weight.variance(entry.requested_size));
         LIVE.fetch_sub(1, Relaxed);
         LIVE_BYTES.fetch_sub(entry.bytes(), Relaxed);
         peak::freed(entry);
@@ -376,7 +386,7 @@ pub fn totals() -> Totals {
         Totals {
             objects_fixed: sum.objects_fixed.wrapping_add(shard.live_objects_fixed),
             bytes: sum.bytes.wrapping_add(shard.live_bytes),
-            variance: sum.variance + shard.live_variance,
+            variance: sum.variance + shard.live_variance as f64,
         }
     })
 }

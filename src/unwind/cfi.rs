@@ -142,16 +142,15 @@ impl Cache {
     }
 }
 
-/// The registers of the caller of `registers`' frame, which lies in `module`; or why there is none. Context: hook.
-pub fn step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
-    let key = frame.cache_key();
-    let rule = match CACHE.get(key) {
+/// Goes from `registers`' frame, which lies in `module`, to its caller's; or says why there is none. Context: hook.
+///
+/// In place, and inlined into the loop: registers that are handed from one place in memory to another cost more than all
+/// the rest (a load of two words at once has to wait for the two stores of one).
+#[inline(always)]
+pub fn step(registers: &mut Registers, frame: Frame, module: &Entry, memory: &mut StackMemory) -> Result<(), End> {
+    let rule = match CACHE.get(frame.cache_key()) {
         Some(rule) => rule,
-        None => {
-            let rule = look_up(frame.call_address(), module, Rule::of_row)?.unwrap_or(Rule::NoTable);
-            CACHE.put(key, rule);
-            rule
-        }
+        None => new_rule(frame, module)?,
     };
     match rule {
         Rule::Frame {
@@ -172,12 +171,26 @@ pub fn step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut St
                     .read(cfa.wrapping_add_signed(i64::from(offset)))
                     .ok_or(End::UnreadableStack)?,
             };
-            Ok(Registers { ip, sp: cfa, bp })
+            registers.ip = ip;
+            registers.sp = cfa;
+            registers.bp = bp;
+            Ok(())
         }
         Rule::Start => Err(End::Complete),
         Rule::NoTable => Err(End::NoUnwindInfo),
-        Rule::Rare => rare_step(registers, frame, module, memory),
+        Rule::Rare => {
+            *registers = rare_step(registers, frame, module, memory)?;
+            Ok(())
+        }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn new_rule(frame: Frame, module: &Entry) -> Result<Rule, End> {
+    let rule = look_up(frame.call_address(), module, Rule::of_row)?.unwrap_or(Rule::NoTable);
+    CACHE.put(frame.cache_key(), rule);
+    Ok(rule)
 }
 
 /// Room for gimli to run a table's program in, on our stack: some 2 KiB. amd64 tables name at most 17 registers, and save

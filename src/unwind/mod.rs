@@ -119,17 +119,17 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
         if !out.push(frame) {
             return End::TooDeep;
         }
-        match cfi::step(&registers, frame, entry, memory) {
-            Ok(caller) => {
+        let below = registers.sp;
+        match cfi::step(&mut registers, frame, entry, memory) {
+            Ok(()) => {
                 // Only a signal frame leads down, far up, or over a hole: a handler on a stack of its own interrupted
                 // another. (Bounded, since two broken frames could lead to each other.)
-                if caller.sp <= registers.sp || caller.sp - registers.sp > LARGEST_FRAME || !memory.reaches(caller.sp) {
+                if registers.sp <= below || registers.sp - below > LARGEST_FRAME || !memory.reaches(registers.sp) {
                     signals += 1;
-                    if signals > MAX_SIGNALS || !memory.move_to(caller.sp, thread) {
+                    if signals > MAX_SIGNALS || !memory.move_to(registers.sp, thread) {
                         return End::UnreadableStack;
                     }
                 }
-                registers = caller;
             }
             Err(End::NoUnwindInfo) if go::is_copied_boundary(ip, entry) => {
                 out.pop(); // asmcgocall itself is not shown
@@ -156,8 +156,9 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
         if entry.unwind_header.is_empty() {
             return Err(End::NoUnwindInfo);
         }
-        match cfi::step(&registers, Frame::new(registers.ip, entry.id), entry, &mut memory) {
-            Ok(caller) => registers = caller,
+        let frame = Frame::new(registers.ip, entry.id);
+        match cfi::step(&mut registers, frame, entry, &mut memory) {
+            Ok(()) => {}
             // The first address without a table is where Go called us, or the check that follows will fail.
             Err(End::NoUnwindInfo) => {
                 let mut found = Probe {

@@ -57,13 +57,7 @@ impl StackMemory {
     /// Whether all pages from the known part up to `stack_pointer` can be read: whether it may point into this stack.
     #[inline]
     pub fn reaches(&mut self, stack_pointer: u64) -> bool {
-        while self.high < stack_pointer {
-            if !page_is_readable(self.high) {
-                return false;
-            }
-            self.high += PAGE as u64;
-        }
-        true
+        stack_pointer <= self.high || self.extend_beyond(stack_pointer - 1)
     }
 
     /// The word at `address`, or `None` when it lies below the stack pointer or can't be read.
@@ -72,16 +66,27 @@ impl StackMemory {
         if address < self.low || address & 7 != 0 {
             return None;
         }
-        while address >= self.high {
-            // An unreadable page ends the stack; nothing above it belongs to it. A frame larger than this is no frame.
-            if address - self.high > 16 << 20 || !page_is_readable(self.high) {
-                return None;
-            }
-            self.high += PAGE as u64;
+        // A frame larger than this is no frame.
+        if address >= self.high && (address - self.high > 16 << 20 || !self.extend_beyond(address)) {
+            return None;
         }
         // SAFETY: the aligned word lies in pages of the stack we run on that were just found readable (or were earlier,
         // on this thread's own stack, which stays).
         Some(unsafe { (address as *const u64).read() })
+    }
+
+    /// Asks for all pages up to that of `address`; false when one can't be read: it ends the stack, and nothing above it
+    /// belongs to it.
+    #[cold]
+    #[inline(never)]
+    fn extend_beyond(&mut self, address: u64) -> bool {
+        while self.high <= address {
+            if !page_is_readable(self.high) {
+                return false;
+            }
+            self.high += PAGE as u64;
+        }
+        true
     }
 
     /// Remembers what was learnt, if this is the thread's own stack: all pages up to its top are readable. Walks end

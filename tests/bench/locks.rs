@@ -53,7 +53,7 @@ fn main() {
                 // What a snapshot does with each.
                 if let Some(sum) = sums.get_mut(entry.stack.0 as usize) {
                     sum.0 = sum.0.wrapping_add(entry.bytes());
-                    sum.1 += entry.weight.variance(entry.requested_size);
+                    sum.1 += entry.weight.variance(entry.requested_size) as f64;
                 }
                 if shard(entry.address) != current {
                     let now = thread_cpu_nanos();
