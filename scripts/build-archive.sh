@@ -27,7 +27,7 @@ rm -rf "$work" && mkdir -p "$work" "$out"
 # What the header declares is what stays. (readelf and not nm: nm, ar and their kin hand objects with bitcode, which the
 # standard library brings along, to whatever compiler plugin is installed, and an older LLVM's dies of it.)
 readelf -sW "$staticlib" 2>/dev/null \
-    | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_(internal_|thread_state$)/ {print $8}' \
+    | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_internal_/ {print $8}' \
     | sort -u >"$work/keep"
 grep -q '^cgoheap_malloc$' "$work/keep" || { echo "build-archive: $staticlib lacks cgoheap_malloc" >&2; exit 1; }
 roots=$(sed 's/^/-u /' "$work/keep")

@@ -56,6 +56,8 @@ const OFF_DISTANCE: u64 = 1 << 36;
 const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
 
 /// Read by every allocation, written by `set_interval` only: it stays in every core's cache.
+/// Exported, because the entries of the whole-process door read it too (go/interpose/entries.h).
+#[unsafe(export_name = "cgoheap_countdown_threshold")]
 pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
 /// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
 static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);

@@ -40,12 +40,12 @@
     what(malloc) what(free) what(calloc) what(realloc) what(reallocarray) what(posix_memalign) what(aligned_alloc)     \
         what(memalign) what(valloc) what(pvalloc)
 
-/* An entry jumps to target_NAME. At first that is first_NAME, which decides, and makes the call anew: with the registers
-   and the stack as they came. */
+/* An entry leads to target_NAME (or, unsampled, to unsampled_NAME). At first that is first_NAME, which decides, and makes
+   the call anew: with the registers and the stack as they came. */
 #define DEFINE(name)                                                                                                   \
     extern char own_##name[], first_##name[], cgoheap_hook_##name[] __asm__("cgoheap_" #name);                         \
     __attribute__((used)) static void *target_##name = first_##name;                                                   \
-    ENTRY("weak", "", name, "jmp *target_" #name "(%rip)");                                                            \
+    ENTRY("weak", "", name, UNSAMPLED_##name "jmp *target_" #name "(%rip)");                                                            \
     __asm__(".pushsection .text\n"                                                                                     \
             ".type first_" #name ", @function\n"                                                                       \
             "first_" #name ":\n"                                                                                       \
@@ -62,6 +62,9 @@
             ".size first_" #name ", . - first_" #name "\n"                                                             \
             ".popsection\n");
 EACH(DEFINE)
+
+#define DEFINE_UNSAMPLED(name) __attribute__((used)) static void *unsampled_##name = first_##name;
+FAST(DEFINE_UNSAMPLED)
 
 /* glibc's own, exported under these names since 2.0. There is no such form of the others: they are made of these. */
 void *__libc_malloc(size_t size);
@@ -146,14 +149,20 @@ static int in_executable(void) {
     return (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == getauxval(AT_PHDR);
 }
 
+/* Beneath the hooks is cgoheap_real: to be called again when that changes. */
 static void to_the_hooks(void) {
 #define TO_HOOK(name) target_##name = cgoheap_hook_##name;
     EACH(TO_HOOK)
+#define TO_REAL(name) unsampled_##name = (void *)cgoheap_real.name;
+    FAST(TO_REAL)
 }
 
 static void past_the_hooks(const struct cgoheap_real_functions *functions) {
 #define TO_FUNCTION(name) target_##name = (void *)functions->name;
     EACH(TO_FUNCTION)
+#define PAST(name) unsampled_##name = (void *)functions->name;
+    FAST(PAST)
+    entry_countdown |= IDLE_COUNTDOWN; /* what comes in here is not charged */
 }
 
 /* The functions that `scope` finds. False, and nothing is changed, unless all are there. */
@@ -197,8 +206,10 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
         return; /* to be continued in the constructor */
     void *next = dlsym(RTLD_NEXT, "malloc"), *libc = dlsym(RTLD_NEXT, "__libc_malloc");
     struct cgoheap_real_functions beneath;
-    if (next != NULL && next != libc && look_up(RTLD_NEXT, &beneath))
+    if (next != NULL && next != libc && look_up(RTLD_NEXT, &beneath)) {
         cgoheap_real = beneath;
+        to_the_hooks();
+    }
 }
 
 /* In a shared library: what does the process call malloc? */

@@ -30,13 +30,16 @@ char *__real_strndup(const char *, size_t);
 #define WRAP(name)                                                                                                     \
     extern char cgoheap_hook_##name[] __asm__("cgoheap_" #name);                                                       \
     __attribute__((used)) static void *target_##name = (void *)__real_##name;                                          \
-    ENTRY("globl", "__wrap_", name, "jmp *target_" #name "(%rip)");
+    ENTRY("globl", "__wrap_", name, UNSAMPLED_##name "jmp *target_" #name "(%rip)");
 
 /* libc's strdup and strndup would call malloc where --wrap doesn't reach. */
 #define EACH(what)                                                                                                     \
     what(malloc) what(free) what(calloc) what(realloc) what(reallocarray) what(posix_memalign) what(aligned_alloc)     \
         what(memalign) what(valloc) what(pvalloc) what(strdup) what(strndup)
 EACH(WRAP)
+
+#define DEFINE_UNSAMPLED(name) __attribute__((used)) static void *unsampled_##name = (void *)__real_##name;
+FAST(DEFINE_UNSAMPLED)
 
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
 struct cgoheap_real_functions cgoheap_real = {

@@ -32,7 +32,8 @@ use crate::sys::pages;
 
 /// Where every free looks: the address of slot 0, whose low six bits are at the same time the shift that makes an index of
 /// a hash. (The array begins that many bytes into its mapping.) One word, so that the two always fit each other. Read by
-/// the assembly in `hook::entry`.
+/// the assembly in `hook::entry`, and by that of the whole-process door (go/interpose/entries.h).
+#[unsafe(export_name = "cgoheap_free_filter")]
 pub(crate) static FILTER: AtomicPtr<u8> = AtomicPtr::new(EMPTY_FILTER);
 
 /// Before the first sample: two empty slots (a shift of 31 leaves one bit of the hash), so that a free needs no test for
