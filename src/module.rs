@@ -16,7 +16,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicPtr, AtomicU32,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 mod static_program;
@@ -210,14 +210,12 @@ fn find_by_loader(address: u64) -> Option<&'static Entry> {
             Ok(_) => {
                 // SAFETY: just published; entries live for ever.
                 let entry = unsafe { &*entry };
+                // Not as a static program is known before main, without its tables.
                 if entry.path.is_empty() && !entry.unwind_header.is_empty() {
-                    PROGRAM.store(core::ptr::from_ref(entry).cast_mut(), core::sync::atomic::Ordering::Release);
+                    PROGRAM.store(core::ptr::from_ref(entry).cast_mut(), Release);
                 }
                 if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
-                    slot.store(
-                        core::ptr::from_ref(entry).cast_mut(),
-                        core::sync::atomic::Ordering::Release,
-                    );
+                    slot.store(core::ptr::from_ref(entry).cast_mut(), Release);
                 }
                 return Some(entry);
             }

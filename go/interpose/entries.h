@@ -39,16 +39,16 @@
     "jo 2f\n"                                                                                                          \
     "js 2f\n"
 
-/* -0x61c8864f is FILTER_MULTIPLIER of src/live_table/filter.rs. */
+/* -0x61c8864f and 8 are FILTER_MULTIPLIER and MASK_BEFORE of src/live_table/filter.rs. */
 #define LOOK_INTO_FILTER                                                                                               \
     "mov cgoheap_free_filter(%rip), %r10\n"                                                                            \
-    "imul $-0x61c8864f, %edi, %eax\n"                                                                                  \
-    "mov %r10d, %ecx\n"                                                                                                \
-    "shr %cl, %eax\n"                                                                                                  \
+    "imul $-0x61c8864f, %rdi, %rax\n"                                                                                  \
+    "shr $32, %rax\n"                                                                                                  \
+    "and -8(%r10), %rax\n"                                                                                             \
     "cmpb $0, (%r10,%rax)\n"
 
 #define OLD_BLOCK                                                                                                      \
-    "mov %rcx, %r11\n" LOOK_INTO_FILTER "mov %r11, %rcx\n"                                                             \
+    LOOK_INTO_FILTER                                                                                                   \
     "jne 2f\n"
 
 #define UNSAMPLED(name) "jmp *unsampled_" #name "(%rip)\n2:\n"

@@ -5,7 +5,7 @@
 //! - a sample needs the registers of the *caller* as they were at the call, which no Rust function can see.
 //!
 //! The fast paths keep all argument registers, so that the slow path behind them, and the real function, find the call as
-//! it was made. They use rax, r10 and r11 (and rcx in free), which a C function may change.
+//! it was made. They use rax, r10 and r11, which a C function may change.
 //!
 //! The slow path, and the whole of every other function, is [`Call`]: the argument registers and the caller's state in
 //! memory, handed to a Rust function.
@@ -16,7 +16,7 @@ use core::mem::offset_of;
 
 use super::functions as target;
 use super::real::{Real, cgoheap_real};
-use crate::live_table::filter::{FILTER, FILTER_MULTIPLIER};
+use crate::live_table::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
 use crate::sampler::THRESHOLD;
 use crate::unwind::cfi::Registers;
 
@@ -118,7 +118,7 @@ macro_rules! count_down {
 
 /// Entries that have an unsampled path of their own: `$fast`, which counts down and ends with a jump to `$real`.
 macro_rules! fast_entries {
-    ($($(#[$doc:meta])* $name:ident => $target:path, $real:ident, [$($fast:expr),*] $(, filter = sym $filter:path, multiplier = const $multiplier:path)?;)*) => {
+    ($($(#[$doc:meta])* $name:ident => $target:path, $real:ident, [$($fast:expr),*] $(, { $($operands:tt)* })?;)*) => {
         $(
             $(#[$doc])*
             ///
@@ -138,7 +138,7 @@ macro_rules! fast_entries {
                     real = sym cgoheap_real,
                     offset = const offset_of!(Real, $real),
                     target = sym $target,
-                    $(filter = sym $filter, multiplier = const $multiplier,)?
+                    $($($operands)*)?
                 )
             }
         )*
@@ -161,22 +161,22 @@ macro_rules! product {
     };
 }
 
-/// "May this block be sampled?", free's question: eax is the slot, the comparison's flags say no with "equal". See
-/// [`crate::live_table::filter`]. Uses rax, r10 and cl.
+/// "May this block be sampled?", free's question: the comparison's flags say no with "equal". See
+/// [`crate::live_table::filter`]. Uses rax and r10.
 macro_rules! look_into_filter {
     () => {
         "mov r10, qword ptr [rip + {filter}]
-        imul eax, edi, {multiplier}
-        mov ecx, r10d
-        shr eax, cl
+        imul rax, rdi, {multiplier}
+        shr rax, 32
+        and rax, qword ptr [r10 - {mask_before}]
         cmp byte ptr [r10 + rax], 0"
     };
 }
 
-/// The same asked by realloc of the old block: goes to label 2 if it may be sampled. Keeps rcx, an argument, in r11.
+/// The same asked by realloc of the old block: goes to label 2 if it may be sampled.
 macro_rules! old_block {
     () => {
-        concat!("mov r11, rcx\n", look_into_filter!(), "\nmov rcx, r11\njne 2f")
+        concat!(look_into_filter!(), "\njne 2f")
     };
 }
 
@@ -190,9 +190,11 @@ fast_entries! {
     /// `calloc`, from the header's macro.
     cgoheap_calloc_at => target::calloc_at, calloc, [product!(), count_down!("r11")];
     /// `realloc`.
-    cgoheap_realloc => target::realloc, realloc, [old_block!(), count_down!("rsi")], filter = sym FILTER, multiplier = const FILTER_MULTIPLIER;
+    cgoheap_realloc => target::realloc, realloc, [old_block!(), count_down!("rsi")],
+        { filter = sym FILTER, multiplier = const FILTER_MULTIPLIER, mask_before = const MASK_BEFORE };
     /// `realloc`, from the header's macro.
-    cgoheap_realloc_at => target::realloc_at, realloc, [old_block!(), count_down!("rsi")], filter = sym FILTER, multiplier = const FILTER_MULTIPLIER;
+    cgoheap_realloc_at => target::realloc_at, realloc, [old_block!(), count_down!("rsi")],
+        { filter = sym FILTER, multiplier = const FILTER_MULTIPLIER, mask_before = const MASK_BEFORE };
 }
 
 entries! {
@@ -247,6 +249,7 @@ pub unsafe extern "C" fn cgoheap_free() {
         ".cfi_endproc",
         filter = sym FILTER,
         multiplier = const FILTER_MULTIPLIER,
+        mask_before = const MASK_BEFORE,
         real = sym cgoheap_real,
         free = const offset_of!(Real, free),
         target = sym target::free,
@@ -289,6 +292,7 @@ pub unsafe extern "C" fn cgoheap_rust_freeing() {
         ".cfi_endproc",
         filter = sym FILTER,
         multiplier = const FILTER_MULTIPLIER,
+        mask_before = const MASK_BEFORE,
         target = sym super::rust::freeing,
     )
 }

@@ -1,7 +1,8 @@
 //! "Was this pointer sampled?", asked on every free: one byte in front of the table.
 //!
-//! An array of bytes, at least sixteen for each live sample, indexed by the top bits of a 32-bit hash of the address (one
-//! multiplication of its low half: free pays for every instruction; blocks 4 GiB apart share a slot, which is harmless):
+//! An array of bytes, at least sixteen for each live sample, indexed by the low bits of a hash of the address: the middle of
+//! its product with a constant (free pays for every instruction). Blocks that lie side by side in memory have their slots
+//! close to each other, so that where the program's data is warm, the filter is too.
 //!
 //! ```text
 //!   0     no sampled block has this slot: the usual answer, one load and one comparison
@@ -12,8 +13,8 @@
 //! Beside it lies an array of counts, touched only when a sample comes or goes, which makes deletion exact: a slot is 0
 //! again when its last block is gone. (A Bloom filter fills up under churn; a bitmap can't forget at all.)
 //!
-//! The array belongs to the shards piecewise: the shard of an address is the top bits of the same 32-bit hash, so a slot is
-//! only ever changed under the lock of the one shard that it belongs to.
+//! Each slot belongs to one shard: the shard of an address is the low bits of the same hash, so a slot is only ever changed
+//! under the lock of its shard.
 //!
 //! **Growth.** A new array, four times as large, is filled shard by shard, one with each sample that comes; meanwhile
 //! a shard that has been carried over writes to both. When all are over, the new array is published. The old one stays
@@ -30,26 +31,35 @@ use core::sync::atomic::{
 
 use crate::sys::pages;
 
-/// Where every free looks: the address of slot 0, whose low six bits are at the same time the shift that makes an index of
-/// a hash. (The array begins that many bytes into its mapping.) One word, so that the two always fit each other. Read by
-/// the assembly in `hook::entry`, and by that of the whole-process door (go/interpose/entries.h).
+/// Where every free looks: the address of slot 0. In the word before it lies the mask that makes an index of a hash. (One
+/// pointer, so that the two always fit each other.) Read by the assembly in `hook::entry`, and by that of the whole-process
+/// door (go/interpose/entries.h).
 #[unsafe(export_name = "cgoheap_free_filter")]
 pub(crate) static FILTER: AtomicPtr<u8> = AtomicPtr::new(EMPTY_FILTER);
 
-/// Before the first sample: two empty slots (a shift of 31 leaves one bit of the hash), so that a free needs no test for
-/// "nothing there yet".
-#[repr(align(64))]
-struct Empty(#[expect(dead_code, reason = "read through FILTER")] [AtomicU8; 64]);
-static EMPTY: Empty = Empty([const { AtomicU8::new(0) }; 64]);
-const EMPTY_FILTER: *mut u8 = (&raw const EMPTY).cast_mut().cast::<u8>().wrapping_add(31);
+/// Before the first sample: one empty slot, so that a free needs no test for "nothing there yet".
+#[repr(C)]
+struct Empty {
+    mask: u64,
+    slot: AtomicU8,
+}
+static EMPTY: Empty = Empty {
+    mask: 0,
+    slot: AtomicU8::new(0),
+};
+const EMPTY_FILTER: *mut u8 = (&raw const EMPTY.slot).cast_mut().cast();
+const _: () = assert!(core::mem::offset_of!(Empty, slot) - core::mem::offset_of!(Empty, mask) == MASK_BEFORE);
+
+/// How far before slot 0 the mask lies.
+pub(crate) const MASK_BEFORE: usize = 8;
 
 /// 2^32 / golden ratio, odd (Knuth, TAOCP 6.4), as the sign-extended immediate of an instruction.
 pub(crate) const FILTER_MULTIPLIER: i32 = 0x9E37_79B1_u32 as i32;
 
-/// The hash of an address that the filter and the choice of the shard go by.
+/// The hash of an address whose low bits the filter and the choice of the shard go by.
 #[inline(always)]
 pub const fn slot_hash(address: u64) -> u32 {
-    (address as u32).wrapping_mul(FILTER_MULTIPLIER as u32)
+    (address.wrapping_mul(FILTER_MULTIPLIER as u64) >> 32) as u32
 }
 
 /// Slots per live sample, at least.
@@ -74,14 +84,13 @@ fn fingerprint(address: u64) -> u8 {
 
 impl Array {
     fn new(bits: u32) -> Option<Array> {
+        const BEFORE: usize = 64; // room for the mask, and slot 0 at the start of a cache line
         let slots = 1usize << bits;
-        let shift = 32 - bits as usize;
-        let start = pages::map(2 * slots + 64)?
-            .as_ptr()
-            .wrapping_add(shift)
-            .cast::<AtomicU8>();
-        // SAFETY: a fresh zeroed mapping of twice `slots` bytes and more than `shift`, never unmapped.
+        let start = pages::map(BEFORE + 2 * slots)?.as_ptr().wrapping_add(BEFORE);
+        // SAFETY: a fresh zeroed mapping with room for the mask and twice `slots` bytes, never unmapped.
         unsafe {
+            start.sub(MASK_BEFORE).cast::<u64>().write(slots as u64 - 1);
+            let start = start.cast::<AtomicU8>();
             Some(Array {
                 slots: core::slice::from_raw_parts(start, slots),
                 counts: core::slice::from_raw_parts(start.add(slots), slots),
@@ -91,7 +100,7 @@ impl Array {
     }
 
     fn index(&self, address: u64) -> usize {
-        (slot_hash(address) >> (32 - self.bits)) as usize
+        slot_hash(address) as usize & (self.slots.len() - 1)
     }
 
     fn insert(&self, address: u64) {
@@ -144,9 +153,12 @@ impl Array {
 #[inline]
 pub fn may_contain(address: u64) -> bool {
     let filter = FILTER.load(Relaxed);
-    let index = (slot_hash(address) >> (filter.addr() & 63)) as usize;
-    // SAFETY: FILTER holds the address of an array that is never unmapped, with the shift that keeps the index inside.
-    let slot = unsafe { &*filter.cast::<AtomicU8>().wrapping_add(index) };
+    // SAFETY: FILTER holds the address of an array that is never unmapped, behind the mask that keeps the index inside.
+    let slot = unsafe {
+        let mask = filter.sub(MASK_BEFORE).cast::<u64>().read();
+        let index = u64::from(slot_hash(address)) & mask;
+        &*filter.cast::<AtomicU8>().add(index as usize)
+    };
     let byte = slot.load(Relaxed);
     byte == SEVERAL || byte == fingerprint(address)
 }
@@ -325,5 +337,20 @@ impl Growth {
             self.published.store(target, Release);
         }
         self.busy.store(0, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_process_door_looks_into_the_filter_as_we_do() {
+        let entries = include_str!("../../go/interpose/entries.h");
+        let multiply = format!("imul $-{:#x}, %rdi, %rax", -FILTER_MULTIPLIER);
+        let mask = format!("and -{MASK_BEFORE}(%r10), %rax");
+        for instruction in [multiply, mask] {
+            assert_eq!(entries.matches(&instruction).count(), 1, "{instruction}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! 4b. **Live table**: the sampled blocks that are not freed yet, by address.
 //!
-//! 256 shards by the top bits of the filter's hash, each an open-addressing table with linear probing and backward-shift
+//! 256 shards by the low bits of the filter's hash, each an open-addressing table with linear probing and backward-shift
 //! deletion (no tombstones, which would lengthen probes under churn), under a lock of its own that is held for a probe or,
 //! rarely, for the doubling of that one shard. Memory comes straight from mmap. In front of it lies the [`filter`].
 //!
@@ -58,8 +58,7 @@ const EMPTY: SampledAlloc = SampledAlloc {
     mark: 0,
 };
 
-const SHARD_BITS: u32 = 8;
-const SHARDS: usize = 1 << SHARD_BITS;
+const SHARDS: usize = 256;
 const FIRST_CAPACITY_BITS: u32 = 3;
 /// Tables smaller than a page come from the arena: with a page each, the first samples of a program would cost it 256
 /// system calls and page faults. They are not given back, which wastes at most as much again.
@@ -90,7 +89,7 @@ static LIVE_BYTES: AtomicU64 = AtomicU64::new(0);
 /// Samples taken since the start.
 static SAMPLES: AtomicU64 = AtomicU64::new(0);
 
-/// The hash that chooses the place in a shard, and the fingerprint. It must know nothing of [`filter::slot_hash`], whose top
+/// The hash that chooses the place in a shard, and the fingerprint. It must know nothing of [`filter::slot_hash`], whose low
 /// bits all addresses of a shard share: with the same multiplier (the golden ratio, as in [`crate::hash`]) they would share
 /// the top bits here too, and probing would walk through the whole shard. The finalizer of MurmurHash3.
 pub(crate) const fn hash(address: u64) -> u64 {
@@ -99,8 +98,9 @@ pub(crate) const fn hash(address: u64) -> u64 {
     h ^ (h >> 33)
 }
 
-fn shard_index(address: u64) -> usize {
-    (filter::slot_hash(address) >> (32 - SHARD_BITS)) as usize % SHARDS
+/// The shard that an address belongs to, with all of its slot of the filter.
+pub fn shard_index(address: u64) -> usize {
+    filter::slot_hash(address) as usize % SHARDS
 }
 
 fn shard_of(address: u64) -> &'static Lock<Shard> {

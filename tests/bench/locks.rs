@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use cgoheap::live_table::{self, SampledAlloc, filter};
+use cgoheap::live_table::{self, SampledAlloc, shard_index};
 use cgoheap::sampler::Weight;
 use cgoheap::stack_table::StackId;
 
@@ -15,10 +15,6 @@ fn thread_cpu_nanos() -> u64 {
     // SAFETY: `time` is ours to write.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-fn shard(address: u64) -> u32 {
-    filter::slot_hash(address) >> 24
 }
 
 fn address(n: u64) -> u64 {
@@ -48,19 +44,19 @@ fn main() {
         let mut holds: Vec<u64> = Vec::with_capacity(snapshots * 256);
         let mut sums = vec![(0u64, 0f64); 10_000];
         for _ in 0..snapshots {
-            let (mut current, mut since) = (u32::MAX, 0);
+            let (mut current, mut since) = (usize::MAX, 0);
             live_table::for_each(|entry| {
                 // What a snapshot does with each.
                 if let Some(sum) = sums.get_mut(entry.stack.0 as usize) {
                     sum.0 = sum.0.wrapping_add(entry.bytes());
                     sum.1 += entry.weight.variance(entry.requested_size) as f64;
                 }
-                if shard(entry.address) != current {
+                if shard_index(entry.address) != current {
                     let now = thread_cpu_nanos();
-                    if current != u32::MAX {
+                    if current != usize::MAX {
                         holds.push(now - since);
                     }
-                    (current, since) = (shard(entry.address), now);
+                    (current, since) = (shard_index(entry.address), now);
                 }
             });
         }
