@@ -56,9 +56,12 @@ const OFF_DISTANCE: u64 = 1 << 36;
 const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
 
 /// Read by every allocation, written by `set_interval` only: it stays in every core's cache.
-/// Exported, because the entries of the whole-process door read it too (go/interpose/entries.h).
-#[unsafe(export_name = "cgoheap_countdown_threshold")]
 pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
+/// The same for the entries of the whole-process door (go/interpose/entries.h), or KEEP_OUT when that door stays closed: above
+/// every countdown. It is told so once, before main.
+#[unsafe(export_name = "cgoheap_entry_threshold")]
+static ENTRY_THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
+const KEEP_OUT: u64 = u64::MAX;
 /// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
 static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
 /// Set once by `switch_off_for_good`. Protected by SETTING.
@@ -128,6 +131,9 @@ fn change(old: u64, interval: u64) -> bool {
     }
     INTERVAL.store(interval, Release);
     THRESHOLD.store(raised, Release);
+    if ENTRY_THRESHOLD.load(Relaxed) != KEEP_OUT {
+        ENTRY_THRESHOLD.store(raised, Relaxed);
+    }
     true
 }
 

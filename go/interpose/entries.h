@@ -21,15 +21,15 @@
  * at once in the allocator beneath, unsampled_NAME, or at label 2 with all arguments as they came, and there the call goes to
  * target_NAME, as it does from any other entry: the hook, or whoever is to have the call instead.
  *
- * While the hooks are not to have the calls, `entry_countdown` is the place of a thread-local word that is always 0, and so
- * every allocation goes on to target_NAME, and no countdown is touched.
+ * While the hooks are not to have the calls, the threshold is KEEP_OUT: then every allocation goes on to target_NAME, and no
+ * countdown is touched.
  */
 #define COUNT_DOWN(size)                                                                                               \
-    "mov entry_countdown(%rip), %rax\n"                                                                                \
+    "mov cgoheap_thread_state@GOTTPOFF(%rip), %rax\n"                                                                   \
     "mov %fs:(%rax), %r10\n"                                                                                           \
     "sub " size ", %r10\n"                                                                                             \
     "jb 2f\n"                                                                                                          \
-    "cmp cgoheap_countdown_threshold(%rip), %r10\n"                                                                    \
+    "cmp cgoheap_entry_threshold(%rip), %r10\n"                                                                         \
     "jb 2f\n"                                                                                                          \
     "mov %r10, %fs:(%rax)\n"
 
@@ -70,20 +70,11 @@
 #define UNSAMPLED_strndup
 
 /* Found without a detour, in a shared library too. */
-__asm__(".hidden cgoheap_countdown_threshold\n"
+extern unsigned long cgoheap_entry_threshold __attribute__((visibility("hidden")));
+#define KEEP_OUT (~0ul)
+__asm__(".hidden cgoheap_entry_threshold\n"
         ".hidden cgoheap_free_filter\n"
         ".hidden cgoheap_thread_state\n");
-
-/* Offset of the word from the thread pointer. ThreadState (64 bytes, aligned) of src/sys/thread.rs begins with the countdown
-   and ends with the idle one. */
-extern unsigned long entry_countdown __asm__("entry_countdown") __attribute__((visibility("hidden")));
-__asm__(".pushsection .data\n"
-        ".p2align 3\n"
-        ".type entry_countdown, @object\n"
-        ".size entry_countdown, 8\n"
-        "entry_countdown: .quad cgoheap_thread_state@tpoff\n"
-        ".popsection\n");
-#define IDLE_COUNTDOWN 56
 
 #define FAST(what) what(malloc) what(free) what(calloc) what(realloc)
 

@@ -162,7 +162,7 @@ static void past_the_hooks(const struct cgoheap_real_functions *functions) {
     EACH(TO_FUNCTION)
 #define PAST(name) unsampled_##name = (void *)functions->name;
     FAST(PAST)
-    entry_countdown |= IDLE_COUNTDOWN; /* what comes in here is not charged */
+    cgoheap_entry_threshold = KEEP_OUT; /* what comes in here is not charged */
 }
 
 /* The functions that `scope` finds. False, and nothing is changed, unless all are there. */

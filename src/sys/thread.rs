@@ -9,7 +9,7 @@
 use core::cell::UnsafeCell;
 
 /// What the hooks keep per thread. The layout is known to the assembly of [`crate::hook::entry`] and of
-/// go/interpose/entries.h: `countdown` is first, `idle` is last.
+/// go/interpose/entries.h: `countdown` is first.
 #[repr(C)]
 pub struct ThreadState {
     /// See [`crate::sampler`]: counts down to the threshold; [`crate::sampler::GUARD`] while we are inside.
@@ -26,8 +26,7 @@ pub struct ThreadState {
     pub stack_high: u64,
     /// The countdown that a fork under way will put back; see [`crate::sys::fork`].
     pub countdown_at_fork: u64,
-    /// Always 0, which sends every allocation to the slow path: the countdown of a whole-process door that keeps out.
-    pub idle: u64,
+    _reserved: u64,
 }
 
 impl ThreadState {
@@ -42,7 +41,7 @@ impl ThreadState {
             stack_low: 0,
             stack_high: 0,
             countdown_at_fork: 0,
-            idle: 0,
+            _reserved: 0,
         }
     }
 }
@@ -50,10 +49,6 @@ impl ThreadState {
 const _: () = assert!(
     size_of::<ThreadState>() == 64,
     "ThreadState and the .zero below must have the same size"
-);
-const _: () = assert!(
-    core::mem::offset_of!(ThreadState, idle) == 56,
-    "IDLE_COUNTDOWN of go/interpose/entries.h"
 );
 
 #[cfg(target_arch = "x86_64")]
