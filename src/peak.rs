@@ -24,7 +24,7 @@ use core::sync::atomic::{
 use crate::live_table::{self, SampledAlloc};
 use crate::stack_table::{self, Totals};
 use crate::stats::{COUNTERS, Counters};
-use crate::sys::clock;
+use crate::sys::{clock, float::FloatGuard};
 
 /// A new peak is one that exceeds the last by one part in this many: fewer lines to draw, and marks that don't run out.
 pub const MARGIN: u64 = 256;
@@ -76,9 +76,11 @@ pub fn freed(entry: &SampledAlloc) {
     let peak = MARK.load(Relaxed);
     if entry.mark < peak
         && let Some(record) = stack_table::get(entry.stack)
-        && !record.freed_since.add(peak, totals(entry))
     {
-        Counters::add(&COUNTERS.frees_lock_busy);
+        let _float = FloatGuard::enter();
+        if !record.freed_since.add(peak, totals(entry)) {
+            Counters::add(&COUNTERS.frees_lock_busy);
+        }
     }
 }
 
@@ -88,6 +90,7 @@ pub fn not_freed(entry: &SampledAlloc) {
     if entry.mark < peak
         && let Some(record) = stack_table::get(entry.stack)
     {
+        let _float = FloatGuard::enter();
         record.freed_since.take_back(peak, totals(entry));
     }
 }
@@ -96,7 +99,7 @@ fn totals(entry: &SampledAlloc) -> Totals {
     Totals {
         objects_fixed: entry.weight.objects_fixed(),
         bytes: entry.bytes(),
-        variance: entry.weight.variance(entry.requested_size),
+        variance: entry.weight.variance(entry.requested_size) as f64,
     }
 }
 
