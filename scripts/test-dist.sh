@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A new user's first minutes, with what make dist made: no Rust in PATH, empty module and build caches, an empty folder. Then
-# the other ways to the same program. At last a slim image: a chroot with glibc and the programs, and nothing else.
+# the other ways to the same program (with CGOHEAP_LONG=1 all of them). At last a slim image: a chroot with glibc and the programs, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
@@ -8,6 +8,7 @@ work=$(mktemp -d)
 clean() { chmod -R u+w "$work" && rm -rf "$work"; }
 trap clean EXIT
 
+root=$PWD
 scripts/dist.sh "$work/dist"
 module=github.com/cgoheap/cgoheap
 version=$(git --git-dir="$work/dist/repository.git" tag --list 'v*')
@@ -20,7 +21,7 @@ export GOPATH=$work/gopath GOCACHE=$work/gocache GOFLAGS=-modcacherw GONOSUMDB=$
 mkdir -p "$HOME"
 if command -v cargo rustc >/dev/null; then echo "test-dist: Rust is in PATH, the test would prove nothing" >&2; exit 1; fi
 
-passed=0
+passed=0 began=0
 # shows NAME TEXT PATTERN...: whether every pattern is in the text
 shows() {
     local name=$1 text=$2 pattern
@@ -28,10 +29,48 @@ shows() {
     for pattern; do
         grep -q -e "$pattern" <<<"$text" || { printf 'FAILED %s: no %q in\n%s\n' "$name" "$pattern" "$text" >&2; exit 1; }
     done
-    echo "ok     $name"
+    printf 'ok     %3d s  %s\n' $((SECONDS - began)) "$name"
+    began=$SECONDS
     passed=$((passed + 1))
 }
 leak=('C\.CString' 'main\.leak')
+
+# What README.md tells a new user to do, word for word, but for the port; then as it says that it may be varied.
+section=$(sed -n '/^## Quick start$/,/^### /p' README.md)
+readme_program=$(awk '/^```go$/ {on = 1; next} /^```$/ {if (on) exit} on' <<<"$section")
+# readme_commands N: the Nth block of indented lines
+readme_commands() { awk -v n="$1" '/^    / {if (!on) count++; on = 1; if (count == n) print substr($0, 5); next} {on = 0}' <<<"$section"; }
+readme_port=6060
+while (exec 3<>"/dev/tcp/localhost/$readme_port") 2>/dev/null; do readme_port=$((20000 + RANDOM)); done
+
+# try NAME PROGRAM COMMANDS: in an empty folder
+try() {
+    local name=$1
+    mkdir "$work/$name"
+    sed "s/:6060/:$readme_port/" <<<"$2" >"$work/$name/main.go"
+    {
+        echo 'set -em; trap "kill -- -\$server" EXIT'
+        # A command that stays is given the time to build and to listen.
+        sed -e "s/:6060/:$readme_port/" -e 's|&$|\& server=$!\
+            until (exec 3<>/dev/tcp/localhost/'"$readme_port"') 2>/dev/null; do kill -0 $server; sleep 0.1; done|' <<<"$3"
+    } >"$work/$name.sh"
+    (cd "$work/$name" && GOPATH=$work/$name-path timeout 300 bash "$work/$name.sh") 2>&1
+}
+whole_process() { # sed script: the header out, the import of interpose in
+    printf '%s' '/#cgo/d; s|cgoheap/go"|cgoheap/go/interpose"|'
+}
+main_job=('C\.CString' 'main\.main' 'Type: inuse_space')
+shows "README: a program, the header by -include" "$(try readme "$readme_program" "$(readme_commands 1)")" "${main_job[@]}"
+# shellcheck disable=SC2001
+shows "README: the whole process by a blank import" \
+    "$(try readme-interpose "$(sed "$(whole_process)" <<<"$readme_program")" "$(readme_commands 1 | sed /CGO_CPPFLAGS/d)")" "${main_job[@]}"
+shows "README: #include in the preamble" \
+    "$(try readme-include "$(sed -e '/#cgo/d' -e 's|^// #include <stdlib.h>|&\
+// #include <cgoheap.h>\
+// static void lose(void) { malloc(10000); }|' -e 's|C\.CString(.*|C.lose()|' -e '/"strings"/d' <<<"$readme_program")" "$(readme_commands 1)")" \
+    ' lose' 'main\.main'
+shows "README: a checkout" "$(try readme-checkout "$readme_program" \
+    "$(readme_commands 1 | sed "s|^go get.*|$(readme_commands 2 | sed -e '/^git clone/d' -e "s|=\.\./cgoheap|=$root|")|")")" "${main_job[@]}"
 
 mkdir "$work/header" && cd "$work/header"
 go mod init example.com/header 2>/dev/null
@@ -75,7 +114,8 @@ shows "go mod vendor, -mod=vendor" "$(./vendored)" "${leak[@]}"
 [ -s "vendor/$module/go/internal/lib/linux_amd64/LICENSES.txt" ] || { echo "FAILED: vendoring lost the licences" >&2; exit 1; }
 rm -rf vendor
 
-shows "GOFLAGS=-trimpath" "$(GOFLAGS="$GOFLAGS -trimpath" go run .)" "${leak[@]}"
+# (compiles the standard library once more)
+[ -z "${CGOHEAP_LONG:-}" ] || shows "GOFLAGS=-trimpath" "$(GOFLAGS="$GOFLAGS -trimpath" go run .)" "${leak[@]}"
 shows "go vet is quiet" "[$(go vet ./... 2>&1)]" '^\[\]$'
 go build -o with . # for the chroot
 
@@ -129,7 +169,8 @@ go get "$module/go@$version" 2>/dev/null
 shows "blank import of interpose" "$(go run .)" "${leak[@]}"
 go build -o with .
 
-# Without cgo
+# Without cgo: the standard library once more as well
+if [ -n "${CGOHEAP_LONG:-}" ]; then
 mkdir "$work/without" && cd "$work/without"
 go mod init example.com/without 2>/dev/null
 cat >main.go <<'GO'
@@ -150,6 +191,7 @@ func main() {
 GO
 go get "$module/go@$version" 2>/dev/null
 shows "CGO_ENABLED=0 says ErrUnsupported" "$(CGO_ENABLED=0 go run .)" '^true$'
+fi
 
 # The tag itself, from a git repository: what the public proxy would do. The module must be the same to the bit.
 cd "$work/header"

@@ -28,6 +28,9 @@ var leaks = [][2]string{
 	{"other_leak", "example.com/other.Leak"},
 }
 
+// checkInterpose is set in a c-shared library that imports interpose.
+var checkInterpose func() bool
+
 func leakString() { C.CString(strings.Repeat("x", 999)) }
 func leakOwn()    { C.link_leak(1000) }
 
@@ -60,6 +63,9 @@ func Check() C.int {
 			fmt.Fprintf(os.Stderr, "no stack with %s\n%s", leak, text.String())
 			return 1
 		}
+	}
+	if checkInterpose != nil && !checkInterpose() {
+		return 1
 	}
 	fmt.Println("link: all three leaks are shown")
 	return 0

@@ -29,17 +29,20 @@ pub extern "C" fn thin_layouts() -> u32 {
             // SAFETY: sizes are not zero; each block is freed with the layout that it has by then.
             unsafe {
                 let block = alloc(layout);
-                if block.is_null() || block as usize % layout.align() != 0 {
+                if block.is_null() || block as usize & (layout.align() - 1) != 0 {
                     return line!();
                 }
                 block.write_bytes(0xa5, size);
                 let grown = realloc(block, layout, size * 2);
-                if grown.is_null() || grown as usize % layout.align() != 0 || *grown.add(size - 1) != 0xa5 {
+                if grown.is_null() || grown as usize & (layout.align() - 1) != 0 || *grown.add(size - 1) != 0xa5 {
                     return line!();
                 }
                 let grown_layout = Layout::from_size_align(size * 2, layout.align()).unwrap();
                 // More than there is: fails, and the block stays as it is, and booked.
-                if !HEAP.realloc(grown, grown_layout, isize::MAX as usize - (1 << 20)).is_null() {
+                if !HEAP
+                    .realloc(grown, grown_layout, isize::MAX as usize - (1 << 20))
+                    .is_null()
+                {
                     return line!();
                 }
                 if *grown.add(size - 1) != 0xa5 {
