@@ -20,6 +20,7 @@ use crate::{control, sampler, stats, unwind};
 
 mod dump;
 mod select;
+pub use select::Range;
 
 /// `enum cgoheap_result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -402,10 +403,14 @@ pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
 /// `struct cgoheap_go_probe`.
 #[repr(C)]
 pub struct GoProbe {
-    boundary: u64,
-    callback: u64,
-    n_pcs: u64,
-    pcs: [u64; 64],
+    /// Return address into what should be `runtime.asmcgocall`.
+    pub boundary: u64,
+    /// Return address into what should be `crosscall2`; 0 when Go was not called from C.
+    pub callback: u64,
+    /// How many of `pcs` were found.
+    pub n_pcs: u64,
+    /// Go return addresses, innermost first.
+    pub pcs: [u64; 64],
 }
 
 /// Behind the entry `cgoheap_go_probe`: the calling thread looks at its own stack.

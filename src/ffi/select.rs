@@ -149,8 +149,10 @@ pub unsafe extern "C" fn cgoheap_snapshot_stacks(
 /// `struct cgoheap_range`.
 #[repr(C)]
 pub struct Range {
-    start: u64,
-    bytes: u64,
+    /// Address.
+    pub start: u64,
+    /// Length.
+    pub bytes: u64,
 }
 
 /// Where our own mappings are.
