@@ -17,7 +17,6 @@ use core::sync::atomic::{
 };
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
-use object::{Object, ObjectSection};
 
 use super::{Entry, Loaded, ask_loader};
 use crate::arena::ARENA;
@@ -137,19 +136,47 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *m
 /// An index of the program's unwind tables, and where they end.
 fn tables_of_file(program: &Program) -> Option<(&'static [u8], u64)> {
     let file = FileView::open(c"/proc/self/exe".as_ptr())?;
-    let elf = object::read::elf::ElfFile64::<object::LittleEndian>::parse(file.bytes()).ok()?;
-    let section = elf.section_by_name(".eh_frame")?;
-    let start = section.address().wrapping_add(program.load_bias);
-    let end = start.checked_add(section.size())?;
+    let (address, contents) = section(file.bytes(), b".eh_frame\0")?;
+    let start = address.wrapping_add(program.load_bias);
+    let end = start.checked_add(contents.len() as u64)?;
     if start < program.start || end > program.end {
         return None;
     }
     // SAFETY: inside the program, which stays; that the section is read-only and unchanged is compared next.
-    let tables = unsafe { core::slice::from_raw_parts(start as *const u8, section.size() as usize) };
-    if section.data() != Ok(tables) {
+    let tables = unsafe { core::slice::from_raw_parts(start as *const u8, contents.len()) };
+    if tables != contents {
         return None; // the file is not what runs
     }
     Some((index(tables, program.start..program.end)?, end))
+}
+
+/// Address and contents of the section with this name, zero included, in an ELF file.
+fn section<'a>(file: &'a [u8], name: &[u8]) -> Option<(u64, &'a [u8])> {
+    /// # Safety
+    /// Any bytes are a value of `T`.
+    unsafe fn read<T>(file: &[u8], at: u64) -> Option<T> {
+        let bytes = file.get(usize::try_from(at).ok()?..)?.get(..size_of::<T>())?;
+        // SAFETY: so many bytes are there.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+    // SAFETY: structs of integers.
+    let header: libc::Elf64_Ehdr = unsafe { read(file, 0)? };
+    let section = |number: u16| {
+        let offset = u64::from(number).checked_mul(u64::from(header.e_shentsize))?;
+        // SAFETY: as above.
+        unsafe { read::<libc::Elf64_Shdr>(file, header.e_shoff.checked_add(offset)?) }
+    };
+    let contents = |section: &libc::Elf64_Shdr| {
+        file.get(section.sh_offset as usize..)?
+            .get(..usize::try_from(section.sh_size).ok()?)
+    };
+    let names = contents(&section(header.e_shstrndx)?)?;
+    let found = (0..header.e_shnum).filter_map(section).find(|section| {
+        names
+            .get(section.sh_name as usize..)
+            .is_some_and(|rest| rest.starts_with(name))
+    })?;
+    Some((found.sh_addr, contents(&found)?))
 }
 
 /// A sorted index of the tables' functions that lie in `code`, in pages of its own.
@@ -195,7 +222,20 @@ fn index(tables: &'static [u8], code: core::ops::Range<u64>) -> Option<&'static 
             *row = [function, place];
         }
     });
-    rows.sort_unstable();
+    unsafe extern "C" fn by_function(a: *const c_void, b: *const c_void) -> c_int {
+        // SAFETY: libc hands over two rows.
+        unsafe { (*a.cast::<[u32; 2]>()).cmp(&*b.cast::<[u32; 2]>()) as c_int }
+    }
+    // libc's, which costs the archive nothing.
+    // SAFETY: so many rows of this size.
+    unsafe {
+        libc::qsort(
+            rows.as_mut_ptr().cast(),
+            rows.len(),
+            size_of::<[u32; 2]>(),
+            Some(by_function),
+        )
+    };
     // SAFETY: the same memory, which from now on is only read.
     Some(unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), 4 * words) })
 }
@@ -241,6 +281,17 @@ impl Drop for FileView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sections_are_found_by_name_and_a_cut_file_has_none() {
+        let file = std::fs::read("/proc/self/exe").unwrap();
+        let (address, tables) = section(&file, b".eh_frame\0").unwrap();
+        assert!(address != 0 && !tables.is_empty());
+        assert_eq!(section(&file, b".eh_fram\0"), None);
+        for length in [0, 10, 63, 64, 1000, tables.len(), file.len() - 1] {
+            assert_eq!(section(&file[..length], b".eh_frame\0"), None, "{length}");
+        }
+    }
 
     #[test]
     fn a_program_whose_loader_answers_is_left_alone() {
