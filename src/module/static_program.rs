@@ -287,9 +287,9 @@ mod tests {
         let file = std::fs::read("/proc/self/exe").unwrap();
         let (address, tables) = section(&file, b".eh_frame\0").unwrap();
         assert!(address != 0 && !tables.is_empty());
-        assert_eq!(section(&file, b".eh_fram\0"), None);
-        for length in [0, 10, 63, 64, 1000, tables.len(), file.len() - 1] {
-            assert_eq!(section(&file[..length], b".eh_frame\0"), None, "{length}");
+        assert!(section(&file, b".eh_fram\0").is_none());
+        for length in [0, 10, 63, 64, 1000, tables.len()] {
+            assert!(section(&file[..length], b".eh_frame\0").is_none(), "{length}");
         }
     }
 
