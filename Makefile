@@ -1,6 +1,6 @@
 # Every target sets up what it needs, or says in one line what is missing.
 
-.PHONY: build demo demo-serve picture test test-long bench check lint dist install clean
+.PHONY: build demo demo-serve picture test test-long bench truth check lint dist install clean
 
 build: ## the archive, so that go build and go test work on the Go packages
 	@scripts/setup.sh
@@ -23,6 +23,9 @@ test-long: build ## the same, with the long versions of stress and statistics
 
 bench: build ## cgoheap and its peers side by side: a dated report in tests/bench/results/; BENCH_QUICK=1 takes minutes less
 	@scripts/bench.sh
+
+truth: build ## docs/truth.md: estimates of cgoheap, jemalloc and gperftools against an exact ledger
+	@python3 -B scripts/truth.py
 
 dist: build ## the release in build/dist: a repository with the tag, a Go module proxy's files, a zip
 	@scripts/dist.sh
