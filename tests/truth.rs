@@ -4,13 +4,14 @@
 //! free each other's blocks), at four sites, over many seeds. For each seed and site the error is divided by its standard
 //! deviation as theory gives it from the ledger, Σ S²(1-p)/p for bytes and Σ (1-p)/p for blocks; if the estimates are right
 //! these z-scores have mean 0 and variance 1. Apart from that, the 95 % interval that users are shown, made from the
-//! samples alone, must hold the truth 95 times in 100.
+//! samples alone, must hold the truth 95 times in 100: for each site as `debug=1` shows it, and for all of them together as
+//! `ReadStats` does.
 //!
 //! What is asked of each cell (N = seeds × sites): |mean z| < 3/√N, variance of z in 0.8..1.25, coverage in 92..98 %.
 //!
 //! Odds of a false alarm: the seeds are fixed, so a run passes or fails for good, as long as sampler and mixes stay what they
 //! are. With fresh seeds, N = 800: mean 1 in 370; variance 1 in 15,000 (its deviation is √(2/N) = 0.05, so 0.8 is four of
-//! them away); coverage 1 in 10,000 (0.77 % each).
+//! them away); coverage 1 in 10,000 (0.77 % each), of all cells together 1 in 10^12 (0.41 %).
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Mutex;
@@ -261,8 +262,27 @@ impl Scores {
     }
 }
 
+/// How often the totals of `ReadStats` held the truth, of all cells of a table.
+#[derive(Default)]
+struct Whole {
+    held: usize,
+    judged: usize,
+}
+
+impl Whole {
+    fn add(&mut self, stats: &cgoheap::Stats, live: f64) {
+        let off = (stats.live_bytes as f64 - live).abs();
+        if stats.live_bytes_margin == 0 {
+            assert!(off < 0.5, "{} bytes live for exactly {live}", stats.live_bytes);
+            return;
+        }
+        self.judged += 1;
+        self.held += usize::from(off <= stats.live_bytes_margin as f64);
+    }
+}
+
 /// One cell: `seeds` runs of a mix by some threads. Returns its four rows, without those that are exact.
-fn cell(mix: &Mix, line: usize, rate: u64, seeds: u64, threads: usize) -> Vec<Row> {
+fn cell(mix: &Mix, line: usize, rate: u64, seeds: u64, threads: usize, whole: &mut Whole) -> Vec<Row> {
     let name = format!(
         "{}, {} at rate {rate}",
         mix.name,
@@ -284,6 +304,8 @@ fn cell(mix: &Mix, line: usize, rate: u64, seeds: u64, threads: usize) -> Vec<Ro
             })
         };
         let after = snapshot::take(Filter::ALL).unwrap();
+        let live = ledgers.iter().flatten().map(|ledger| ledger.live.bytes).sum();
+        whole.add(&cgoheap::stats::read(), live);
         // By another thread than the one that allocated, but for the cells of one thread.
         ledgers.iter().flatten().for_each(|ledger| free(&ledger.blocks));
         for site in 0..SITES {
@@ -361,10 +383,11 @@ fn table(rate: u64, seeds: u64) {
     let _turn = TURN.lock().unwrap();
     assert_eq!(cgoheap::ffi::cgoheap_set_rate(rate as usize), 0);
     let mut failures = Vec::new();
+    let mut whole = Whole::default();
     for (number, mix) in MIXES.iter().enumerate() {
         for threads in [1, 4] {
             let line = 100 * number + 10 * threads + 1;
-            let rows = cell(mix, line, rate, seeds, threads);
+            let rows = cell(mix, line, rate, seeds, threads, &mut whole);
             assert!(
                 !rows.is_empty() || mix.name == "100 rates",
                 "{} was not judged",
@@ -372,6 +395,14 @@ fn table(rate: u64, seeds: u64) {
             );
             failures.extend(rows.iter().flat_map(Row::failures));
         }
+    }
+    let coverage = 100.0 * whole.held as f64 / whole.judged as f64;
+    println!(
+        "truth\tall sites, all cells at rate {rate}\tbytes, live\t{}\t\t\t{coverage:.1}",
+        whole.judged
+    );
+    if !(92.0..=98.0).contains(&coverage) {
+        failures.push(format!("ReadStats: coverage {coverage:.1} %"));
     }
     let lost = cgoheap::stats::read().lost;
     assert_eq!(

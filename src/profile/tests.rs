@@ -339,6 +339,30 @@ fn the_text_is_as_its_page_says() {
 }
 
 #[test]
+fn the_text_says_how_far_each_stack_and_the_whole_may_be_off() {
+    let (mut snapshot, mut told) = leak();
+    let other = Frame::new(0x40_2001, C_MODULE);
+    snapshot.stacks.push(record(2, vec![other], [7, 70, 0, 0]));
+    // Deviations of 30, 40 and 50 bytes; variances add up, so the whole has 64.03 of allocated bytes.
+    snapshot.stacks[0].values.inuse_variance = 900.0;
+    snapshot.stacks[0].values.alloc_variance = 1600.0;
+    snapshot.stacks[1].values.alloc_variance = 2500.0;
+    let text = text_of(&snapshot, &mut told);
+    let (stacks, facts) = text.split_once("\n# cgoheap = ").unwrap();
+    let margins: Vec<_> = stacks.lines().filter(|line| line.contains("+-")).collect();
+    assert_eq!(
+        margins,
+        [
+            "#\tinuse_bytes = 200 +- 59 (95 %)",
+            "#\talloc_bytes = 300 +- 78 (95 %)",
+            "#\talloc_bytes = 70 +- 98 (95 %)"
+        ]
+    );
+    assert!(facts.contains("\n# inuse_bytes_margin95 = 59\n"), "{facts}");
+    assert!(facts.contains("\n# alloc_bytes_margin95 = 126\n"), "{facts}");
+}
+
+#[test]
 fn the_text_always_has_four_columns() {
     // pprof drops two columns when the header's alloc values are the inuse ones, or 0.
     for (values, header) in [

@@ -4,7 +4,8 @@
 //!   heap profile: 1: 64 [2: 96] @ heapprofile          totals: inuse objects: bytes [alloc objects: bytes]
 //!   1: 64 [2: 96] @ 0x4a3420 0x4a2e10                  one stack: the same, and its return addresses
 //!   #  0x4a341f  C.CString  /src/main.go:7             its frames, with tabs: inlined ones share an address
-//!   #  inuse_bytes = 64 +- 12 (95 %)                   how far the truth may be off, unless all was sampled
+//!   #  inuse_bytes = 64 +- 12 (95 %)                   how far the truth may be off, unless all was sampled;
+//!   #  alloc_bytes = 96 +- 15 (95 %)                   the same for the whole is among the facts at the end
 //!
 //!   # sampling_interval_bytes = 524288                 what else there is to know
 //!
@@ -44,9 +45,13 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         if let Some(age) = stack.age {
             let _ = writeln!(out, "#\tage: {}", age.label());
         }
-        if values.inuse_variance > 0.0 {
-            let margin = margin95(values.inuse_variance);
-            let _ = writeln!(out, "#\tinuse_bytes = {} +- {margin} (95 %)", values.inuse_bytes);
+        for (name, bytes, variance) in [
+            ("inuse_bytes", values.inuse_bytes, values.inuse_variance),
+            ("alloc_bytes", values.alloc_bytes, values.alloc_variance),
+        ] {
+            if variance > 0.0 {
+                let _ = writeln!(out, "#\t{name} = {bytes} +- {} (95 %)", margin95(variance));
+            }
         }
         out.push('\n');
     }
