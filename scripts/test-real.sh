@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 
 setup() {
     local missing=() file
-    for file in /usr/include/zlib.h:zlib1g-dev "$(gcc -print-file-name=libjemalloc.a):libjemalloc-dev"; do
+    for file in /usr/include/zlib.h:zlib1g-dev "$(gcc -print-file-name=libjemalloc.a):libjemalloc-dev" \
+        "$(gcc -print-file-name=libtcmalloc_minimal.so.4):libtcmalloc-minimal4" "$(gcc -print-file-name=libmimalloc.so.2):libmimalloc2.0"; do
         [ -e "${file%:*}" ] || missing+=("${file##*:}")
     done
     command -v g++ >/dev/null || missing+=(g++)

@@ -64,9 +64,12 @@ shared_linked() {
     timeout 60 "$out/host-linked" - -plugin "$plugin" "$@"
 }
 
-preload() {
+preload() { # preload LIBRARY ARGUMENTS-OF-PROGRAM...
+    local library
+    library=$(gcc -print-file-name="$1")
+    [[ $library == /* ]] || { echo "$1 is not installed"; return 1; }
     (cd $source && go build -o "$out/preload" .)
-    LD_PRELOAD=$jemalloc_so timeout 60 "$out/preload" -plugin "$plugin" "$@"
+    LD_PRELOAD=$library timeout 60 "$out/preload" -plugin "$plugin" "${@:2}"
 }
 
 # asan ARGUMENTS-OF-PROGRAM...: and checks that the sanitizer was really there
@@ -77,7 +80,6 @@ asan() {
 
 whole=1 wrap=2 aside=3 # cgoheap.Interpose
 jemalloc_a="-l:libjemalloc.a -lstdc++ -lm -lpthread -ldl"
-jemalloc_so=$(gcc -print-file-name=libjemalloc.so.2)
 
 report plain            program plain --
 report stripped         program stripped "-ldflags=-s -w" -- -stripped
@@ -105,5 +107,8 @@ report static-wrap      program static-wrap -tags=cgoheap_wrap "-ldflags=-linkmo
 report c-shared-opened  shared_opened -state $aside -seen none
 report c-shared-linked  shared_linked -state $whole
 # jemalloc stays the allocator, beneath ours. Its operator new doesn't call malloc.
-report preload-jemalloc preload -state $whole -unseen cpp
+report preload-jemalloc preload libjemalloc.so.2 -state $whole -unseen cpp
+report preload-tcmalloc preload libtcmalloc_minimal.so.4 -state $whole -unseen cpp
+report preload-mimalloc preload libmimalloc.so.2 -state $whole -unseen cpp
+report preload-libc-debug preload libc_malloc_debug.so.0 -state $whole
 exit $failed

@@ -5,6 +5,7 @@
  * over whatever allocator the program has, and does not see into shared libraries.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -41,9 +42,19 @@ EACH(WRAP)
 #define DEFINE_UNSAMPLED(name) __attribute__((used)) static void *unsampled_##name = (void *)__real_##name;
 FAST(DEFINE_UNSAMPLED)
 
+/* A static libc's own is made of a call of realloc, which would be seen too. */
+static void *real_reallocarray(void *block, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __real_realloc(block, bytes);
+}
+
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
 struct cgoheap_real_functions cgoheap_real = {
-    __real_malloc,        __real_free,     __real_calloc, __real_realloc, __real_reallocarray, __real_posix_memalign,
+    __real_malloc,        __real_free,     __real_calloc, __real_realloc, real_reallocarray, __real_posix_memalign,
     __real_aligned_alloc, __real_memalign, __real_valloc, __real_pvalloc, malloc_usable_size,
 };
 

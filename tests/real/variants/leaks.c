@@ -37,6 +37,23 @@ __attribute__((noinline)) void callback_leak(int n, int size) {
     __asm__ volatile("" ::: "memory");
 }
 
+__attribute__((noinline)) void family_leak(int n) {
+    for (int i = 0; i < n; i++) {
+        void *block = NULL;
+        leaks_sink = calloc(1, FAMILY_CALLOC);
+        leaks_sink = realloc(NULL, FAMILY_REALLOC);
+        leaks_sink = malloc(100);
+        leaks_sink = realloc(leaks_sink, FAMILY_GROWN);
+        leaks_sink = reallocarray(NULL, 1, FAMILY_REALLOCARRAY);
+        if (posix_memalign(&block, 64, FAMILY_POSIX_MEMALIGN) == 0)
+            leaks_sink = block;
+        leaks_sink = aligned_alloc(16, FAMILY_ALIGNED_ALLOC);
+        leaks_sink = memalign(128, FAMILY_MEMALIGN);
+        leaks_sink = valloc(FAMILY_VALLOC);
+        leaks_sink = pvalloc(FAMILY_PVALLOC);
+    }
+}
+
 static int thread_blocks, thread_size;
 __attribute__((noinline)) static void *thread_main(void *unused) {
     for (int i = 0; i < thread_blocks; i++)

@@ -8,7 +8,17 @@ int library_leak(const char *file, int n, int size); /* in a library opened here
 void callback_leak(int n, int size); /* C -> Go -> C -> malloc */
 void inner_leak(int size);
 void thread_leak(int n, int size); /* in a thread made by C */
+void family_leak(int n); /* by each of malloc's relatives, of its own FAMILY_ size */
 int load(int rounds, unsigned seed); /* every function of the family, checked; wrong blocks */
+#define FAMILY_CALLOC 10007
+#define FAMILY_REALLOC 10009
+#define FAMILY_GROWN 10037
+#define FAMILY_REALLOCARRAY 10039
+#define FAMILY_POSIX_MEMALIGN 10061
+#define FAMILY_ALIGNED_ALLOC 10256
+#define FAMILY_MEMALIGN 10067
+#define FAMILY_VALLOC 10069
+#define FAMILY_PVALLOC 12288
 #define EARLY_BLOCKS 1
 #define EARLY_SIZE 8009 /* allocated before main */
 

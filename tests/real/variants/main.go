@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"sync"
 
@@ -59,8 +60,23 @@ var leaks = []leak{
 	{"callback", 2, 5003, leakCallback, []string{"inner_leak", "C.inner_leak", "main.goBack", "callback_leak", "C.callback_leak", "main.leakCallback"}},
 	{"thread", 6, 6007, leakThread, []string{"thread_main"}},
 	{"early", C.EARLY_BLOCKS, C.EARLY_SIZE, nil, []string{"early_leak"}},
+	{"calloc", familyBlocks, C.FAMILY_CALLOC, leakFamily, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"realloc", familyBlocks, C.FAMILY_REALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"grown", familyBlocks, C.FAMILY_GROWN, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"reallocarray", familyBlocks, C.FAMILY_REALLOCARRAY, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"posix_memalign", familyBlocks, C.FAMILY_POSIX_MEMALIGN, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"aligned_alloc", familyBlocks, C.FAMILY_ALIGNED_ALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"memalign", familyBlocks, C.FAMILY_MEMALIGN, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"valloc", familyBlocks, C.FAMILY_VALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"pvalloc", familyBlocks, C.FAMILY_PVALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
 	{"libc", 3, 9001, leakLibc, []string{"libc_leak", "main.leakLibc"}},
 }
+
+// Of each of malloc's relatives.
+const familyBlocks = 3
+
+//go:noinline
+func leakFamily(n, _ int) { C.family_leak(C.int(n)) }
 
 //go:noinline
 func leakCString(n, size int) {
@@ -103,7 +119,6 @@ var (
 	unseen   = flags.String("unseen", "", "taken off -seen all")
 	free     = flags.String("any", "", "neither seen nor unseen is asked of these")
 	stripped = flags.Bool("stripped", false, "C functions have no names")
-	cut      = flags.Bool("cut", false, "stacks are cut behind the first function")
 	plugin   = flags.String("plugin", "", "the shared library")
 )
 
@@ -160,6 +175,7 @@ func checkAll(arguments []string) bool {
 		want = want && !listed(*unseen, l.name)
 		checkLeak(p, l, want, complain)
 	}
+	checkFamily(p, complain)
 	return well
 }
 
@@ -185,7 +201,7 @@ func checkLeak(p *profile.Profile, l leak, want bool, complain func(string, ...a
 		complain("%s: %d blocks of %d bytes in %d stacks, want %d in one: %v", l.name, blocks, l.size, len(stacks), l.n, stacks)
 		return
 	}
-	if l.n == 0 || *cut {
+	if l.n == 0 {
 		return
 	}
 	left := stacks[0]
@@ -200,6 +216,23 @@ func checkLeak(p *profile.Profile, l leak, want bool, complain func(string, ...a
 			complain("%s: no %s on %v", l.name, frame, stacks[0])
 			return
 		}
+	}
+}
+
+// checkFamily looks for calls that were seen twice: an allocator's calloc may be made of its malloc. Of each relative of
+// malloc the profile has one stack, and as many blocks allocated; and the small ones that realloc has moved.
+func checkFamily(p *profile.Profile, complain func(string, ...any)) {
+	found := map[int64]bool{}
+	for _, s := range p.Sample {
+		if !slices.Contains(names(s), "family_leak") {
+			continue
+		}
+		size := s.Value[1] / max(s.Value[0], 1)
+		known := size == 100 && s.Value[2] == 0 || slices.ContainsFunc(leaks, func(l leak) bool { return int64(l.size) == size })
+		if !known || found[size] || s.Value[0] != familyBlocks {
+			complain("family: %d blocks of %d bytes allocated, %d live: %v", s.Value[0], size, s.Value[2], names(s))
+		}
+		found[size] = true
 	}
 }
 
