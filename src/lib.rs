@@ -58,6 +58,8 @@ pub mod site;
 #[cfg(feature = "tables")]
 pub mod snapshot;
 #[cfg(feature = "tables")]
+mod sort;
+#[cfg(feature = "tables")]
 pub mod stack_table;
 #[cfg(feature = "tables")]
 pub mod stats;

@@ -1,6 +1,5 @@
 //! 6. **Snapshot**: a copy of the tables as plain data, taken under short locks. Nothing is named or encoded here.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::frame::{End, Frame, ModuleId};
@@ -54,6 +53,19 @@ impl Values {
             self.inuse_objects,
             self.inuse_bytes,
         ) == (0, 0, 0, 0)
+    }
+
+    /// The sum. Saturating: an estimate of 2^63 bytes is wrong anyway, and a profile must come out.
+    #[must_use]
+    pub fn plus(self, other: Values) -> Values {
+        Values {
+            alloc_objects: self.alloc_objects.saturating_add(other.alloc_objects),
+            alloc_bytes: self.alloc_bytes.saturating_add(other.alloc_bytes),
+            inuse_objects: self.inuse_objects.saturating_add(other.inuse_objects),
+            inuse_bytes: self.inuse_bytes.saturating_add(other.inuse_bytes),
+            alloc_variance: self.alloc_variance + other.alloc_variance,
+            inuse_variance: self.inuse_variance + other.inuse_variance,
+        }
     }
 }
 
@@ -134,22 +146,48 @@ impl Filter {
     };
 }
 
-/// One distinct stack and what was allocated there.
-#[derive(Clone, Debug)]
-pub struct StackRecord {
+/// What a distinct stack is. Lives as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
     /// Number of the stack in the stack table: the same stack has the same number in every later snapshot.
     pub id: u32,
-    /// The redirected call, when the header's macros made the allocation: the profile's leaf.
-    pub site: Option<Site>,
-    /// Leaf first. Without a site, frame 0 is the caller of the hook. Those of the stack table are borrowed: they live as long
-    /// as the process.
-    pub frames: Cow<'static, [Frame]>,
     /// Why the stack ends.
     pub end: End,
+    /// The redirected call, when the header's macros made the allocation: the profile's leaf.
+    pub site: Option<Site>,
+    /// Leaf first. Without a site, frame 0 is the caller of the hook.
+    pub frames: &'static [Frame],
+}
+
+impl Stack {
+    /// A stack that is not of the stack table, with `frames` that a test or a tool made up. Its memory is never given back.
+    pub fn made_up(id: u32, site: Option<Site>, frames: Vec<Frame>, end: End) -> &'static Stack {
+        Box::leak(Box::new(Stack {
+            id,
+            end,
+            site,
+            frames: frames.leak(),
+        }))
+    }
+}
+
+/// One distinct stack and what was allocated there. Small, because there may be a quarter of a million: the stack itself is
+/// that of the stack table.
+#[derive(Clone, Copy, Debug)]
+pub struct StackRecord {
+    /// The stack; its fields are also this record's.
+    pub stack: &'static Stack,
     /// The age of its blocks, when the filter asked for it; then several records have one `id`.
     pub age: Option<Age>,
     /// What was allocated there.
     pub values: Values,
+}
+
+impl std::ops::Deref for StackRecord {
+    type Target = Stack;
+    fn deref(&self) -> &Stack {
+        self.stack
+    }
 }
 
 /// A loaded object that some frame lay in.
@@ -259,10 +297,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
         }
         if !values.is_nothing() {
             stacks.push(StackRecord {
-                id,
-                site: record.site(),
-                frames: Cow::Borrowed(record.frames()),
-                end: record.end,
+                stack: record.stack(),
                 age: filter.by_age.then(|| Age::ALL[index % classes]),
                 values,
             });
@@ -286,23 +321,25 @@ fn objects(fixed: u64) -> i64 {
 /// Every object that a frame lies in. Go's frames don't say which; their object is looked up now, since Go code is
 /// never unloaded.
 fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
-    let mut ids: Vec<ModuleId> = Vec::new();
+    let mut seen = vec![false; module::MAX_MODULES];
+    let mut see = |id: ModuleId| {
+        if let Some(seen) = seen.get_mut(id.0 as usize) {
+            *seen = true;
+        }
+    };
     let mut go: Option<&module::Entry> = None;
     for frame in stacks.iter().flat_map(|stack| stack.frames.iter()) {
         if !frame.is_go() {
-            ids.push(frame.module());
+            see(frame.module());
         } else if !go.is_some_and(|known| (known.map_start..known.map_end).contains(&frame.call_address())) {
             go = module::find(frame.call_address());
-            ids.extend(go.map(|entry| entry.id));
-        }
-        if ids.len() > 1 << 16 {
-            ids.sort_unstable();
-            ids.dedup();
+            if let Some(entry) = go {
+                see(entry.id);
+            }
         }
     }
-    ids.sort_unstable();
-    ids.dedup();
-    ids.into_iter().filter_map(module::describe).collect()
+    let ids = (0u16..).zip(seen).filter(|(_, seen)| *seen);
+    ids.filter_map(|(id, _)| module::describe(ModuleId(id))).collect()
 }
 
 impl Snapshot {

@@ -15,7 +15,7 @@ use crate::arena::ARENA;
 use crate::frame::{End, Frame};
 use crate::hash::{mix, mix_bytes};
 use crate::peak::FreedSince;
-use crate::snapshot::Site;
+use crate::snapshot::{Site, Stack};
 use crate::stats::{COUNTERS, Counters};
 use crate::sys::pages;
 
@@ -33,12 +33,7 @@ pub struct StackId(pub u32);
 pub struct Record {
     hash: u64,
     next: *mut Record,
-    /// Its number.
-    pub id: StackId,
-    /// Why it ends.
-    pub end: End,
-    site: Option<Site>,
-    frames: &'static [Frame],
+    stack: Stack,
     /// Blocks allocated since the start, in units of 2^-16. Atomic, because every thread adds.
     alloc_objects_fixed: AtomicU64,
     /// Bytes allocated since the start.
@@ -61,14 +56,14 @@ pub struct Totals {
 }
 
 impl Record {
-    /// The frames, leaf first.
-    pub fn frames(&self) -> &'static [Frame] {
-        self.frames
+    /// Its number.
+    pub fn id(&self) -> StackId {
+        StackId(self.stack.id)
     }
 
-    /// Where the header's macro stands.
-    pub fn site(&self) -> Option<Site> {
-        self.site
+    /// What it is.
+    pub fn stack(&'static self) -> &'static Stack {
+        &self.stack
     }
 
     /// What was allocated here since the start.
@@ -93,9 +88,9 @@ impl Record {
 
     fn is(&self, hash: u64, frames: &[Frame], end: End, site: Option<&SiteView>) -> bool {
         self.hash == hash
-            && self.end == end
-            && self.frames == frames
-            && match (&self.site, site) {
+            && self.stack.end == end
+            && self.stack.frames == frames
+            && match (&self.stack.site, site) {
                 (None, None) => true,
                 (Some(own), Some(other)) => {
                     own.line == other.line && own.file == other.file && own.function == other.function
@@ -125,10 +120,12 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 static OVERFLOW: Record = Record {
     hash: 0,
     next: null_mut(),
-    id: StackId(0),
-    end: End::Complete,
-    site: None,
-    frames: &[],
+    stack: Stack {
+        id: 0,
+        end: End::Complete,
+        site: None,
+        frames: &[],
+    },
     alloc_objects_fixed: AtomicU64::new(0),
     alloc_bytes: AtomicU64::new(0),
     alloc_variance: AtomicU64::new(0),
@@ -209,7 +206,7 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
         record.next = head;
         match bucket.compare_exchange(head, record, AcqRel, Acquire) {
             Ok(_) => {
-                if let Some(slot) = by_id.get(record.id.0 as usize) {
+                if let Some(slot) = by_id.get(record.id().0 as usize) {
                     slot.store(record, Release);
                 }
                 return record;
@@ -251,10 +248,7 @@ fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> 
     let record = Record {
         hash,
         next: null_mut(),
-        id: StackId(id),
-        end,
-        site,
-        frames,
+        stack: Stack { id, end, site, frames },
         alloc_objects_fixed: AtomicU64::new(0),
         alloc_bytes: AtomicU64::new(0),
         alloc_variance: AtomicU64::new(0),
@@ -300,16 +294,16 @@ mod tests {
             function: b"f",
         };
         let record = intern(&frames, End::Complete, Some(site));
-        assert_eq!(intern(&frames, End::Complete, Some(site)).id, record.id);
-        assert_ne!(intern(&frames, End::Complete, None).id, record.id);
-        assert_ne!(intern(&frames, End::TooDeep, Some(site)).id, record.id);
+        assert_eq!(intern(&frames, End::Complete, Some(site)).id(), record.id());
+        assert_ne!(intern(&frames, End::Complete, None).id(), record.id());
+        assert_ne!(intern(&frames, End::TooDeep, Some(site)).id(), record.id());
         assert_ne!(
-            intern(&frames, End::Complete, Some(SiteView { line: 4, ..site })).id,
-            record.id
+            intern(&frames, End::Complete, Some(SiteView { line: 4, ..site })).id(),
+            record.id()
         );
-        assert_ne!(intern(&frames[1..], End::Complete, Some(site)).id, record.id);
-        assert_eq!(get(record.id).unwrap().frames(), frames);
-        assert_eq!(get(record.id).unwrap().site().unwrap().function, b"f");
+        assert_ne!(intern(&frames[1..], End::Complete, Some(site)).id(), record.id());
+        assert_eq!(get(record.id()).unwrap().stack().frames, frames);
+        assert_eq!(get(record.id()).unwrap().stack().site.unwrap().function, b"f");
     }
 
     #[test]
@@ -319,7 +313,7 @@ mod tests {
                 .map(|_| {
                     scope.spawn(|| {
                         (100..600)
-                            .map(|seed| intern(&stack(seed, 30), End::Complete, None).id)
+                            .map(|seed| intern(&stack(seed, 30), End::Complete, None).id())
                             .collect()
                     })
                 })
@@ -328,7 +322,7 @@ mod tests {
         });
         assert!(ids.iter().all(|other| *other == ids[0]));
         for (seed, id) in (100..600).zip(&ids[0]) {
-            assert_eq!(get(*id).unwrap().frames(), stack(seed, 30));
+            assert_eq!(get(*id).unwrap().stack().frames, stack(seed, 30));
         }
     }
 }

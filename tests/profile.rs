@@ -11,7 +11,7 @@ use std::process::Command;
 use cgoheap::Stats;
 use cgoheap::frame::{End, Frame, ModuleId};
 use cgoheap::profile::{Format, GoNames, Line, Symbolizer, encode};
-use cgoheap::snapshot::{Age, Module, Site, Snapshot, StackRecord, Values};
+use cgoheap::snapshot::{Age, Module, Site, Snapshot, Stack, StackRecord, Values};
 
 const APP: ModuleId = ModuleId(1);
 const LIBRARY: ModuleId = ModuleId(2);
@@ -121,11 +121,8 @@ fn values(values: [i64; 4]) -> Values {
 fn leaks(counts: [[i64; 4]; 4]) -> Snapshot {
     let app = |at| Frame::new(at, APP);
     let library = |at| Frame::new(at, LIBRARY);
-    let record = |id, frames: Vec<Frame>| StackRecord {
-        id,
-        site: None,
-        frames: frames.into(),
-        end: End::Complete,
+    let record = |id: u32, site, frames: Vec<Frame>, end| StackRecord {
+        stack: Stack::made_up(id, site, frames, end),
         age: None,
         values: values(counts[id as usize - 1]),
     };
@@ -149,16 +146,15 @@ fn leaks(counts: [[i64; 4]; 4]) -> Snapshot {
         function: b"pack",
     };
     let stacks = vec![
-        record(1, cstring.concat()),
-        StackRecord {
-            site: Some(site),
-            ..record(2, store.concat())
-        },
-        StackRecord {
-            end: End::NoUnwindInfo,
-            ..record(3, vec![library(0x7f00_0000_2001), app(0x40_3001)])
-        },
-        record(4, Vec::new()),
+        record(1, None, cstring.concat(), End::Complete),
+        record(2, Some(site), store.concat(), End::Complete),
+        record(
+            3,
+            None,
+            vec![library(0x7f00_0000_2001), app(0x40_3001)],
+            End::NoUnwindInfo,
+        ),
+        record(4, None, Vec::new(), End::Complete),
     ];
     Snapshot { stacks, ..empty() }
 }
@@ -168,7 +164,7 @@ fn aged(mut snapshot: Snapshot) -> Snapshot {
     let both = |stack: StackRecord| {
         [Age::UnderMinute, Age::Hours].map(|age| StackRecord {
             age: Some(age),
-            ..stack.clone()
+            ..stack
         })
     };
     snapshot.stacks = snapshot.stacks.into_iter().flat_map(both).collect();

@@ -57,7 +57,7 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
         requested_size: size as u64,
         weight,
         time_nanos: clock::monotonic_coarse_nanos(),
-        stack: record.id,
+        stack: record.id(),
         mark: live_table::current_mark(),
     };
     if live_table::insert(entry) {

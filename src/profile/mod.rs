@@ -26,12 +26,11 @@ mod seam;
 mod text;
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
 use std::rc::Rc;
 
 use crate::frame::Frame;
-use crate::snapshot::{Age, Module, Snapshot, Values};
+use crate::snapshot::{Age, Module, Snapshot, StackRecord, Values};
+use crate::sort;
 pub use names::GoNames;
 
 /// What [`encode`] writes.
@@ -80,24 +79,68 @@ pub(crate) struct Place {
 
 /// All stacks of a snapshot, named and cut, each distinct place once.
 ///
-/// The paths lie one behind the other in one vector: in a profile most of what there is are paths, and a vector for each
-/// would be several times the size of the message.
-pub(crate) struct Stacks {
+/// In a profile most of what there is are paths, so they are kept as they are in the message, and values stay where they are:
+/// in the records.
+pub(crate) struct Stacks<'a> {
+    records: &'a [StackRecord],
     places: Vec<Place>,
-    /// Indices into `places`.
-    numbers: Vec<u32>,
+    paths: Paths,
+    /// Indices into `records`: those that are shown as one stack lie side by side.
+    order: Vec<u32>,
     /// Distinct if they were joined, none all zero.
     stacks: Vec<Stack>,
 }
 
-/// One stack as it will be shown.
+/// One stack as it will be shown: its part of [`Stacks::order`].
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Stack {
-    /// Its part of [`Stacks::numbers`], leaf first.
-    path: Range<usize>,
-    /// The age of its blocks, if that was asked for.
-    age: Option<Age>,
-    /// What was allocated there.
-    values: Values,
+    first: u32,
+    end: u32,
+}
+
+/// The paths of all records: numbers of places, leaf first, one path behind the other.
+#[derive(Default)]
+struct Paths {
+    /// Varints: seven bits in each byte, the lowest first; the highest bit says that there is more.
+    bytes: Vec<u8>,
+    /// Where each path begins.
+    starts: Vec<u32>,
+}
+
+impl Paths {
+    /// Begins the next path.
+    fn begin(&mut self) {
+        self.starts.push(self.bytes.len() as u32); // the stack table's memory has a limit far below
+    }
+
+    fn push(&mut self, mut number: usize) {
+        while number >= 0x80 {
+            self.bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.bytes.push(number as u8);
+    }
+
+    /// Equal for equal paths.
+    fn bytes(&self, path: u32) -> &[u8] {
+        let path = path as usize;
+        let end = self.starts.get(path + 1).map_or(self.bytes.len(), |&end| end as usize);
+        &self.bytes[self.starts[path] as usize..end]
+    }
+
+    fn numbers(&self, path: u32) -> impl Iterator<Item = usize> {
+        let mut bytes = self.bytes(path).iter();
+        std::iter::from_fn(move || {
+            let mut number = 0;
+            for (&byte, shift) in bytes.by_ref().zip((0..).step_by(7)) {
+                number |= usize::from(byte & 0x7F) << shift;
+                if byte & 0x80 == 0 {
+                    return Some(number);
+                }
+            }
+            None
+        })
+    }
 }
 
 /// The names of all frames of a snapshot.
@@ -135,103 +178,106 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
         .collect()
 }
 
-impl Stacks {
-    fn new(snapshot: &Snapshot, names: &Names, join: bool) -> Stacks {
+impl<'a> Stacks<'a> {
+    fn new(snapshot: &'a Snapshot, names: &Names, join: bool) -> Stacks<'a> {
+        let records = &snapshot.stacks[..];
         let mut places = intern::Places::default();
-        // By a hash of the path, since the path is in `numbers` already. Two paths with the same hash: the later one goes
-        // under the next free number.
-        let mut index: HashMap<u64, usize> = HashMap::new();
-        let hasher = RandomState::new();
-        let frames = snapshot.stacks.iter().map(|record| record.frames.len()).sum();
-        let mut numbers: Vec<u32> = Vec::with_capacity(frames);
-        let mut stacks: Vec<Stack> = Vec::with_capacity(snapshot.stacks.len());
-        for record in &snapshot.stacks {
-            let start = numbers.len();
+        let mut paths = Paths::default();
+        paths.starts.reserve_exact(records.len());
+        for record in records {
+            paths.begin();
             for place in seam::places(record, names) {
-                numbers.push(places.number(place) as u32);
-            }
-            let path = start..numbers.len();
-            // Stacks that differed only in frames that were cut are one now.
-            let mut hash = hasher.hash_one((record.age, &numbers[path.clone()]));
-            let same = loop {
-                match index.get(&hash) {
-                    Some(&at)
-                        if stacks[at].age == record.age
-                            && numbers[stacks[at].path.clone()] == numbers[path.clone()] =>
-                    {
-                        break Some(at);
-                    }
-                    Some(_) => hash = hash.wrapping_add(1),
-                    None => break None,
-                }
-            };
-            match same {
-                Some(at) if join => {
-                    stacks[at].values = sum(stacks[at].values, record.values);
-                    numbers.truncate(start);
-                }
-                _ => {
-                    index.insert(hash, stacks.len());
-                    stacks.push(Stack {
-                        path,
-                        age: record.age,
-                        values: record.values,
-                    });
-                }
+                paths.push(places.number(place));
             }
         }
-        // Viewers refuse or drop samples without any value; in a difference they are the usual case.
-        stacks.retain(|stack| !stack.values.is_nothing());
-        let mut stacks = Stacks {
+        let count = records.len();
+        let mut order: Vec<u32> = (0..count as u32).collect();
+        let mut stacks: Vec<Stack> = (0..count as u32).map(|first| Stack { first, end: first + 1 }).collect();
+        if join {
+            // Stacks that differed only in frames that were cut are one now, in the place of their first record.
+            let key = |at: usize| (paths.bytes(at as u32), records[at].age);
+            order = sort::indices(count, &mut |a, b| key(a).cmp(&key(b)).then(a.cmp(&b)));
+            stacks.fill(Stack::default());
+            let mut first = 0;
+            for run in order.chunk_by(|&a, &b| key(a as usize) == key(b as usize)) {
+                let end = first + run.len() as u32;
+                stacks[run[0] as usize] = Stack { first, end };
+                first = end;
+            }
+        }
+        let mut all = Stacks {
+            records,
             places: places.into_vec(),
-            numbers,
-            stacks,
+            paths,
+            order,
+            stacks: Vec::new(),
         };
-        stacks.drop_unused_places();
-        stacks
+        // Viewers refuse or drop samples without any value; in a difference they are the usual case.
+        stacks.retain(|stack| stack.first < stack.end && !all.values(stack).is_nothing());
+        all.stacks = stacks;
+        all.drop_unused_places();
+        all
     }
 
+    /// Those of stacks without any value may be nobody's.
     fn drop_unused_places(&mut self) {
-        let mut new_number = vec![None; self.places.len()];
-        let mut kept = Vec::new();
-        for stack in &self.stacks {
-            for number in &mut self.numbers[stack.path.clone()] {
-                let place = *number as usize;
-                *number = *new_number[place].get_or_insert_with(|| {
-                    kept.push(self.places[place].clone());
-                    kept.len() as u32 - 1
-                });
+        let mut used = vec![false; self.places.len()];
+        for number in self.stacks.iter().flat_map(|stack| self.numbers(stack)) {
+            used[number] = true;
+        }
+        if used.iter().all(|&used| used) {
+            return;
+        }
+        let mut kept = 0;
+        let mut new_numbers = Vec::with_capacity(used.len());
+        for used in used {
+            new_numbers.push(used.then_some(kept));
+            kept += usize::from(used);
+        }
+        let mut numbers = new_numbers.iter();
+        self.places.retain(|_| numbers.next().is_some_and(Option::is_some));
+        let mut paths = Paths::default();
+        for record in 0..self.records.len() as u32 {
+            paths.begin();
+            for number in self.paths.numbers(record).filter_map(|number| new_numbers[number]) {
+                paths.push(number);
             }
         }
-        self.places = kept;
+        self.paths = paths;
+    }
+
+    fn record(&self, stack: &Stack) -> u32 {
+        self.order[stack.first as usize]
+    }
+
+    /// What was allocated there.
+    fn values(&self, stack: &Stack) -> Values {
+        self.order[stack.first as usize..stack.end as usize]
+            .iter()
+            .map(|&record| self.records[record as usize].values)
+            .fold(Values::default(), Values::plus)
+    }
+
+    /// The age of its blocks, if that was asked for.
+    fn age(&self, stack: &Stack) -> Option<Age> {
+        self.records[self.record(stack) as usize].age
     }
 
     /// The places of one stack, leaf first, by their indices.
-    fn numbers(&self, stack: &Stack) -> &[u32] {
-        &self.numbers[stack.path.clone()]
+    fn numbers(&self, stack: &Stack) -> impl Iterator<Item = usize> {
+        self.paths.numbers(self.record(stack))
     }
 
     /// The places of one stack, leaf first.
     fn path(&self, stack: &Stack) -> impl Iterator<Item = &Place> {
-        self.numbers(stack).iter().map(|&place| &self.places[place as usize])
+        self.numbers(stack).map(|place| &self.places[place])
     }
 
     fn total(&self) -> Values {
         self.stacks
             .iter()
-            .fold(Values::default(), |total, stack| sum(total, stack.values))
-    }
-}
-
-/// Saturating: an estimate of 2^63 bytes is wrong anyway, and a profile must come out.
-fn sum(a: Values, b: Values) -> Values {
-    Values {
-        alloc_objects: a.alloc_objects.saturating_add(b.alloc_objects),
-        alloc_bytes: a.alloc_bytes.saturating_add(b.alloc_bytes),
-        inuse_objects: a.inuse_objects.saturating_add(b.inuse_objects),
-        inuse_bytes: a.inuse_bytes.saturating_add(b.inuse_bytes),
-        alloc_variance: a.alloc_variance + b.alloc_variance,
-        inuse_variance: a.inuse_variance + b.inuse_variance,
+            .map(|stack| self.values(stack))
+            .fold(Values::default(), Values::plus)
     }
 }
 

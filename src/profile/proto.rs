@@ -165,8 +165,8 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     let mut part = Vec::new();
     for stack in &stacks.stacks {
         part.clear();
-        let mut sample = sample(stacks.numbers(stack), &stack.values, bytes);
-        sample.label.extend(stack.age.map(|class| Label {
+        let mut sample = sample(stacks.numbers(stack), &stacks.values(stack), bytes);
+        sample.label.extend(stacks.age(stack).map(|class| Label {
             key: strings.number("age"),
             str: strings.number(class.label()),
             ..Label::default()
@@ -216,12 +216,12 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     gzip.finish().expect("writing to memory doesn't fail")
 }
 
-fn sample(path: &[u32], values: &Values, bytes: i64) -> Sample {
+fn sample(path: impl Iterator<Item = usize>, values: &Values, bytes: i64) -> Sample {
     // As in Go's heap profile: the mean size of a block.
     let mean =
         average(values.alloc_bytes, values.alloc_objects).or_else(|| average(values.inuse_bytes, values.inuse_objects));
     Sample {
-        location_id: path.iter().map(|&place| u64::from(place) + 1).collect(),
+        location_id: path.map(|place| place as u64 + 1).collect(),
         value: vec![
             values.alloc_objects,
             values.alloc_bytes,

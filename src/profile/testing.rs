@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Line, Names, Symbolizer};
 use crate::frame::{End, Frame, ModuleId};
-use crate::snapshot::{Module, Site, Snapshot, StackRecord, Values};
+use crate::snapshot::{Module, Site, Snapshot, Stack, StackRecord, Values};
 use crate::stats::Stats;
 
 pub(super) const C_MODULE: ModuleId = ModuleId(1);
@@ -75,10 +75,7 @@ pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackReco
         ..Values::default()
     };
     StackRecord {
-        id,
-        site: None,
-        frames: frames.into(),
-        end: End::Complete,
+        stack: Stack::made_up(id, None, frames, End::Complete),
         age: None,
         values,
     }

@@ -8,7 +8,7 @@ use prost::Message;
 use super::testing::{C_MODULE, Told, frames, module, record, site, snapshot};
 use super::*;
 use crate::frame::{End, ModuleId};
-use crate::snapshot::StackRecord;
+use crate::snapshot::{Stack, StackRecord};
 
 fn proto_of(snapshot: &Snapshot, told: &mut Told) -> proto::Profile {
     let bytes = encode(snapshot, &GoNames::default(), told, Format::Proto);
@@ -238,8 +238,8 @@ fn two_sites_at_one_return_address_are_two_locations() {
     // Two arms of a condition that end in one call: the compiler merges them.
     let (frames, names) = frames(0x40_1001, &["C run@a.c:5"]);
     let with_site = |id, text| StackRecord {
-        site: Some(site(text)),
-        ..record(id, frames.clone(), [1, 1, 1, 1])
+        stack: Stack::made_up(id, Some(site(text)), frames.clone(), End::Complete),
+        ..record(id, Vec::new(), [1, 1, 1, 1])
     };
     let stacks = vec![with_site(1, "a.c:5 run"), with_site(2, "a.c:7 run")];
     let mut told = Told {
@@ -314,8 +314,11 @@ fn losses_are_commented_by_their_words_and_only_when_there_are_any() {
 fn the_text_is_as_its_page_says() {
     let (mut snapshot, mut told) = leak();
     let small = Frame::new(0x40_2001, C_MODULE);
-    snapshot.stacks.insert(0, record(0, vec![small], [1, 1, 1, 1]));
-    snapshot.stacks[0].end = End::TooDeep;
+    let cut = StackRecord {
+        stack: Stack::made_up(0, None, vec![small], End::TooDeep),
+        ..record(0, Vec::new(), [1, 1, 1, 1])
+    };
+    snapshot.stacks.insert(0, cut);
     let text = text_of(&snapshot, &mut told);
     let (samples, rest) = text.split_once("\n# cgoheap = ").unwrap();
     assert_eq!(
@@ -416,10 +419,10 @@ prop_compose! {
         site_line in prop::option::of(0u32..4),
         values in prop::array::uniform4(-2i64..3),
     ) -> StackRecord {
+        let site = site_line.map(|line| Site { file: b"a.c", line, function: b"f1" });
         StackRecord {
-            site: site_line.map(|line| Site { file: b"a.c", line, function: b"f1" }),
-            end: End::from_u8(end),
-            ..record(0, frames, values)
+            stack: Stack::made_up(0, site, frames, End::from_u8(end)),
+            ..record(0, Vec::new(), values)
         }
     }
 }
@@ -464,7 +467,7 @@ proptest! {
                 *total += value;
             }
         }
-        let want = snapshot.stacks.iter().fold(Values::default(), |total, r| sum(total, r.values));
+        let want = snapshot.stacks.iter().fold(Values::default(), |total, r| total.plus(r.values));
         prop_assert_eq!(
             total,
             [want.alloc_objects, want.alloc_bytes, want.inuse_objects, want.inuse_bytes]

@@ -23,8 +23,9 @@
 use std::fmt::Write;
 
 use super::comments;
-use super::{Place, Stack, Stacks};
+use super::{Place, Stacks};
 use crate::snapshot::{Module, Snapshot, Values, margin95};
+use crate::sort;
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
 pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
@@ -32,17 +33,21 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     let total = stacks.total();
     header(&mut out, &total);
 
-    let mut order: Vec<&Stack> = stacks.stacks.iter().collect();
-    // Stable: the same snapshot gives the same text.
-    order.sort_by_key(|stack| std::cmp::Reverse((stack.values.inuse_bytes, stack.values.alloc_bytes)));
-    for stack in order {
+    let size = |at: usize| {
+        let values = stacks.values(&stacks.stacks[at]);
+        (values.inuse_bytes, values.alloc_bytes)
+    };
+    // The same snapshot gives the same text.
+    let order = sort::indices(stacks.stacks.len(), &mut |a, b| size(b).cmp(&size(a)).then(a.cmp(&b)));
+    for at in order {
+        let stack = &stacks.stacks[at as usize];
         let path: Vec<&Place> = stacks.path(stack).collect();
-        let values = stack.values;
+        let values = stacks.values(stack);
         for values in expressible(values) {
             sample(&mut out, &path, &values);
         }
         frames(&mut out, &path);
-        if let Some(age) = stack.age {
+        if let Some(age) = stacks.age(stack) {
             let _ = writeln!(out, "#\tage: {}", age.label());
         }
         for (name, bytes, variance) in [

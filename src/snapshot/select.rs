@@ -1,16 +1,22 @@
 //! What readers want of a snapshot, other than all of it: the largest stacks, some stacks by number, or what a scraper takes.
 
-use std::borrow::Cow;
-
-use super::{Filter, Snapshot, StackRecord, Values, objects};
+use super::{Filter, Snapshot, Stack, StackRecord, Values, objects};
 use crate::frame::End;
 use crate::hook::guard::Guard;
+use crate::sort;
 use crate::stack_table::StackId;
 use crate::sys::clock;
 use crate::{live_table, stack_table};
 
 /// Number of the record that [`Snapshot::limit`] adds up the small stacks in. No stack has it.
 pub const OTHER_STACKS: u32 = u32::MAX;
+
+static OTHER: Stack = Stack {
+    id: OTHER_STACKS,
+    end: End::Complete,
+    site: None,
+    frames: &[],
+};
 
 /// Totals of one stack without its frames (`struct cgoheap_stack`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,10 +51,11 @@ pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> 
             *bytes = bytes.wrapping_add(entry.bytes());
         }
     });
-    let mut largest: Vec<(u32, (u64, u64))> = (0u32..).zip(inuse).filter(|(_, (_, bytes))| *bytes != 0).collect();
-    largest.sort_unstable_by_key(|&(id, (_, bytes))| (std::cmp::Reverse(bytes), id));
-    largest.truncate(count);
-    let totals = largest.into_iter().filter_map(|(id, (objects_fixed, bytes))| {
+    let bytes = |id: usize| inuse[id].1;
+    let order = sort::indices(stack_count, &mut |a, b| bytes(b).cmp(&bytes(a)).then(a.cmp(&b)));
+    let largest = order.into_iter().take_while(|&id| bytes(id as usize) != 0).take(count);
+    let totals = largest.filter_map(|id| {
+        let (objects_fixed, bytes) = inuse[id as usize];
         let totals = stack_table::get(StackId(id))?.totals();
         Some(StackTotals {
             id,
@@ -67,18 +74,10 @@ impl Snapshot {
         self.stacks.retain(|stack| ids.contains(&stack.id));
     }
 
-    /// The values without the stacks: enough to be somebody's `earlier`.
+    /// The values without the loaded objects: enough to be somebody's `earlier`.
     pub fn values_only(&self) -> Snapshot {
-        let bare = |stack: &StackRecord| StackRecord {
-            id: stack.id,
-            site: None,
-            frames: Cow::default(),
-            end: End::Complete,
-            age: None,
-            values: stack.values,
-        };
         Snapshot {
-            stacks: self.stacks.iter().map(bare).collect(),
+            stacks: self.stacks.clone(),
             modules: Vec::new(),
             ..*self
         }
@@ -106,28 +105,23 @@ impl Snapshot {
         if self.stacks.len() <= count {
             return;
         }
-        let size = |stack: &StackRecord| (stack.values.inuse_bytes, stack.values.alloc_bytes);
-        self.stacks
-            .sort_unstable_by_key(|stack| (std::cmp::Reverse(size(stack)), stack.id));
-        let rest = self.stacks.split_off(count);
-        self.stacks.sort_unstable_by_key(|stack| stack.id);
-        let mut values = Values::default();
-        for stack in rest {
-            let v = stack.values;
-            values = Values {
-                alloc_objects: values.alloc_objects.saturating_add(v.alloc_objects),
-                alloc_bytes: values.alloc_bytes.saturating_add(v.alloc_bytes),
-                inuse_objects: values.inuse_objects.saturating_add(v.inuse_objects),
-                inuse_bytes: values.inuse_bytes.saturating_add(v.inuse_bytes),
-                alloc_variance: values.alloc_variance + v.alloc_variance,
-                inuse_variance: values.inuse_variance + v.inuse_variance,
-            };
+        let size = |at: usize| (self.stacks[at].values.inuse_bytes, self.stacks[at].values.alloc_bytes);
+        let order = sort::indices(self.stacks.len(), &mut |a, b| size(b).cmp(&size(a)).then(a.cmp(&b)));
+        let mut keep = vec![false; self.stacks.len()];
+        for &at in &order[..count] {
+            keep[at as usize] = true;
         }
+        let mut values = Values::default();
+        let mut keep = keep.into_iter();
+        self.stacks.retain(|stack| {
+            let keep = keep.next() == Some(true);
+            if !keep {
+                values = values.plus(stack.values);
+            }
+            keep
+        });
         self.stacks.push(StackRecord {
-            id: OTHER_STACKS,
-            site: None,
-            frames: Cow::default(),
-            end: End::Complete,
+            stack: &OTHER,
             age: None,
             values,
         });
@@ -141,10 +135,7 @@ mod tests {
 
     fn snapshot(stacks: &[(u32, i64, i64)]) -> Snapshot {
         let record = |&(id, alloc_bytes, inuse_bytes): &(u32, i64, i64)| StackRecord {
-            id,
-            site: None,
-            frames: Cow::default(),
-            end: End::Complete,
+            stack: Stack::made_up(id, None, Vec::new(), End::Complete),
             age: None,
             values: Values {
                 alloc_objects: alloc_bytes / 10,

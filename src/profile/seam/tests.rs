@@ -365,9 +365,8 @@ fn every_case_of_the_table_shows_what_it_says() {
     for case in CASES {
         let (frames, names) = frames(0x1001, case.captured);
         let record = StackRecord {
-            site: case.site.map(site),
-            end: case.end,
-            ..record(1, frames.clone(), [1, 8, 1, 8])
+            stack: crate::snapshot::Stack::made_up(1, case.site.map(site), frames.clone(), case.end),
+            ..record(1, Vec::new(), [1, 8, 1, 8])
         };
         let places = places(&record, &shared(names));
         let shown: Vec<String> = places
