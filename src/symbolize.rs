@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use addr2line::Loader;
 use object::Object;
@@ -24,14 +24,22 @@ use object::Object;
 use crate::frame::{Frame, ModuleId};
 use crate::profile::{Line, Symbolizer};
 use crate::snapshot::Module;
+use crate::sync::Lock;
 
 /// Protects what is known of frames so far, an empty slice for a frame that its file doesn't name. Held for a look or
 /// an insertion, never while a file is read. Module ids are never reused, so an entry stays true for ever.
-static KNOWN: Mutex<BTreeMap<Frame, Arc<[Line]>>> = Mutex::new(BTreeMap::new());
+static KNOWN: Lock<BTreeMap<Frame, Arc<[Line]>>> = Lock::new(BTreeMap::new());
 
-fn known() -> MutexGuard<'static, BTreeMap<Frame, Arc<[Line]>>> {
-    // A panic elsewhere can't leave a map half changed that is only looked up and inserted into.
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+/// In a forked child: what a thread of the parent was changing at that moment is left alone, and begun anew.
+///
+/// (The fork doesn't wait for it, as it does for the tables' locks: who is in the map may allocate, and wait for a lock of
+/// the allocator's that the fork has taken before.)
+///
+/// # Safety
+/// No other thread is in this process, and this one is not in the map.
+pub unsafe fn reset_in_child() {
+    // SAFETY: passed on to the caller.
+    unsafe { KNOWN.replace_in_child(BTreeMap::new()) }
 }
 
 /// Names addresses of this process. Make one for each profile; several threads may do so at the same time.
@@ -59,7 +67,7 @@ impl ProcessSymbols {
 
 impl Symbolizer for ProcessSymbols {
     fn resolve(&mut self, frame: Frame, module: Option<&Module>, out: &mut Vec<Line>) {
-        if let Some(lines) = known().get(&frame) {
+        if let Some(lines) = KNOWN.lock().get(&frame) {
             out.extend_from_slice(lines);
             return;
         }
@@ -68,7 +76,7 @@ impl Symbolizer for ProcessSymbols {
             return;
         };
         lines_at(loader, frame.call_address().wrapping_sub(module.load_bias), out);
-        known().insert(frame, out.as_slice().into());
+        KNOWN.lock().insert(frame, out.as_slice().into());
     }
 }
 

@@ -5,11 +5,12 @@
 //! one sample and counts it.
 //!
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
-//! 1. the sampler's setting
-//! 2. shards of the live table, by index
-//! 3. the arena of the stack table
+//! 1. what is known of symbols: hooks don't take it, and its holder may allocate
+//! 2. the sampler's setting
+//! 3. shards of the live table, by index
+//! 4. the arena of the stack table
 //!
-//! No foreign code runs under either: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
+//! No foreign code runs under the last three: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -110,6 +111,18 @@ impl<T> Lock<T> {
     pub unsafe fn unlock_after_fork(&self) {
         drop(Locked(self));
     }
+
+    /// If a thread held the lock when this process was forked off: a free lock with another value.
+    ///
+    /// # Safety
+    /// No other thread is in this process, and this one doesn't hold the lock.
+    pub unsafe fn replace_in_child(&self, value: T) {
+        if self.word.load(Relaxed) != FREE {
+            // SAFETY: nobody uses the value, says the caller. It may be half changed, so it is not dropped.
+            unsafe { self.value.get().write(value) };
+            self.word.store(FREE, Release);
+        }
+    }
 }
 
 impl<T> Deref for Locked<'_, T> {
@@ -161,6 +174,18 @@ mod tests {
             }
         });
         assert_eq!(*COUNT.lock(), 160_000);
+    }
+
+    #[test]
+    fn a_lock_that_a_fork_left_held_begins_anew() {
+        let lock = Lock::new(1);
+        // SAFETY: no other thread knows the lock.
+        unsafe { lock.replace_in_child(2) };
+        assert_eq!(*lock.lock(), 1);
+        core::mem::forget(lock.lock());
+        // SAFETY: as above, and its holder is gone.
+        unsafe { lock.replace_in_child(3) };
+        assert_eq!(*lock.lock(), 3);
     }
 
     #[test]
