@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::frame::{End, Frame, ModuleId};
 use crate::hook::guard::Guard;
-use crate::stack_table::StackId;
+use crate::stack_table::{StackId, Totals};
 use crate::stats::Stats;
 use crate::sys::clock;
 use crate::{live_table, module, peak, sampler, stack_table};
@@ -230,13 +230,13 @@ pub struct Snapshot {
     pub stats: Stats,
 }
 
-/// Sums over the live blocks of one stack.
-#[derive(Clone, Copy, Default)]
-struct Inuse {
-    objects_fixed: u64,
-    bytes: u64,
-    variance: f64,
-}
+/// Stands for a stack that another thread is just adding to the table.
+static NOT_YET_THERE: Stack = Stack {
+    id: u32::MAX,
+    end: End::Complete,
+    site: None,
+    frames: &[],
+};
 
 /// Copies the tables. Holds the lock of one shard of the live table at a time, for a walk over its entries; allocates
 /// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
@@ -247,9 +247,15 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     // Stacks that appear from here on belong to the next snapshot.
     let stack_count = stack_table::end_of_ids();
     let classes = if filter.by_age { Age::ALL.len() } else { 1 };
-    let mut inuse: Vec<Inuse> = Vec::new();
-    inuse.try_reserve_exact(stack_count * classes).ok()?;
-    inuse.resize(stack_count * classes, Inuse::default());
+    // The sums go right where they stay: a second vector would be half as much again in memory. Until the end objects are in
+    // fixed point, as bits.
+    let mut stacks: Vec<StackRecord> = Vec::new();
+    stacks.try_reserve_exact(stack_count * classes).ok()?;
+    stacks.extend((0..stack_count * classes).map(|index| StackRecord {
+        stack: stack_table::get(StackId((index / classes) as u32)).map_or(&NOT_YET_THERE, |record| record.stack()),
+        age: filter.by_age.then(|| Age::ALL[index % classes]),
+        values: Values::default(),
+    }));
     let now = clock::monotonic_coarse_nanos();
     let peak = filter.peak.then(peak::last);
     live_table::for_each(|entry| {
@@ -259,20 +265,23 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
         };
         if filter.takes(entry, now)
             && peak.is_none_or(|peak| entry.mark < peak.mark)
-            && let Some(sum) = inuse.get_mut(entry.stack.0 as usize * classes + class)
+            && let Some(record) = stacks.get_mut(entry.stack.0 as usize * classes + class)
         {
-            sum.objects_fixed = sum.objects_fixed.wrapping_add(entry.weight.objects_fixed());
-            sum.bytes = sum.bytes.wrapping_add(entry.bytes());
-            sum.variance += entry.weight.variance(entry.requested_size) as f64;
+            let sum = &mut record.values;
+            sum.inuse_objects = sum.inuse_objects.wrapping_add(entry.weight.objects_fixed() as i64);
+            sum.inuse_bytes = sum.inuse_bytes.wrapping_add(entry.bytes() as i64);
+            sum.inuse_variance += entry.weight.variance(entry.requested_size) as f64;
         }
     });
-    // What isn't filled stays untouched; growing by doubling would have half as much again in memory.
-    let mut stacks = Vec::new();
-    stacks.try_reserve_exact(stack_count).ok()?;
-    for (index, mut inuse) in inuse.into_iter().enumerate() {
-        let id = (index / classes) as u32;
-        let Some(record) = stack_table::get(StackId(id)) else {
+    for stack in &mut stacks {
+        let Some(record) = stack_table::get(StackId(stack.stack.id)) else {
+            stack.values = Values::default();
             continue;
+        };
+        let mut inuse = Totals {
+            objects_fixed: stack.values.inuse_objects as u64,
+            bytes: stack.values.inuse_bytes as u64,
+            variance: stack.values.inuse_variance,
         };
         if let Some(peak) = peak {
             let freed = record.freed_since.of(peak.mark);
@@ -280,29 +289,21 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
             inuse.bytes = inuse.bytes.wrapping_add(freed.bytes);
             inuse.variance += freed.variance;
         }
-        let mut values = Values {
-            alloc_objects: objects(inuse.objects_fixed),
-            alloc_bytes: inuse.bytes as i64,
+        let alloc = match filter == Filter::ALL {
+            // A sample enters the live table a moment before it is added to its stack's totals.
+            true => record.totals().at_least(inuse),
+            false => inuse,
+        };
+        stack.values = Values {
+            alloc_objects: objects(alloc.objects_fixed),
+            alloc_bytes: alloc.bytes as i64,
             inuse_objects: objects(inuse.objects_fixed),
             inuse_bytes: inuse.bytes as i64,
-            alloc_variance: inuse.variance,
+            alloc_variance: alloc.variance,
             inuse_variance: inuse.variance,
         };
-        if filter == Filter::ALL {
-            // A sample enters the live table a moment before it is added to its stack's totals.
-            let totals = record.totals();
-            values.alloc_objects = objects(totals.objects_fixed.max(inuse.objects_fixed));
-            values.alloc_bytes = totals.bytes.max(inuse.bytes) as i64;
-            values.alloc_variance = totals.variance.max(inuse.variance);
-        }
-        if !values.is_nothing() {
-            stacks.push(StackRecord {
-                stack: record.stack(),
-                age: filter.by_age.then(|| Age::ALL[index % classes]),
-                values,
-            });
-        }
     }
+    stacks.retain(|stack| !stack.values.is_nothing());
     Some(Snapshot {
         time_nanos: peak.map_or_else(clock::wall_nanos, |peak| peak.time_nanos),
         duration_nanos: 0,

@@ -4,8 +4,8 @@
 use core::cmp::Ordering;
 
 /// The numbers below `count` in the order that `compare` puts them in; equal ones in any order.
-pub fn indices(count: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<u32> {
+pub fn indices(count: usize, compare: &mut dyn FnMut(u32, u32) -> Ordering) -> Vec<u32> {
     let mut indices: Vec<u32> = (0..count as u32).collect();
-    indices.sort_unstable_by(|&a, &b| compare(a as usize, b as usize));
+    indices.sort_unstable_by(|&a, &b| compare(a, b));
     indices
 }

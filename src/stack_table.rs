@@ -55,6 +55,18 @@ pub struct Totals {
     pub variance: f64,
 }
 
+impl Totals {
+    /// The larger of each.
+    #[must_use]
+    pub fn at_least(self, other: Totals) -> Totals {
+        Totals {
+            objects_fixed: self.objects_fixed.max(other.objects_fixed),
+            bytes: self.bytes.max(other.bytes),
+            variance: self.variance.max(other.variance),
+        }
+    }
+}
+
 impl Record {
     /// Its number.
     pub fn id(&self) -> StackId {

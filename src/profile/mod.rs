@@ -184,6 +184,9 @@ impl<'a> Stacks<'a> {
         let mut places = intern::Places::default();
         let mut paths = Paths::default();
         paths.starts.reserve_exact(records.len());
+        // A byte for most; what isn't filled stays untouched, while growing would leave as much again behind.
+        let frames: usize = records.iter().map(|record| record.frames.len() + 1).sum();
+        paths.bytes.reserve_exact(frames + frames / 4);
         for record in records {
             paths.begin();
             for place in seam::places(record, names) {
@@ -191,20 +194,23 @@ impl<'a> Stacks<'a> {
             }
         }
         let count = records.len();
-        let mut order: Vec<u32> = (0..count as u32).collect();
-        let mut stacks: Vec<Stack> = (0..count as u32).map(|first| Stack { first, end: first + 1 }).collect();
-        if join {
+        let key = |at: u32| (paths.bytes(at), records[at as usize].age);
+        let mut stacks;
+        let order: Vec<u32> = if join {
             // Stacks that differed only in frames that were cut are one now, in the place of their first record.
-            let key = |at: usize| (paths.bytes(at as u32), records[at].age);
-            order = sort::indices(count, &mut |a, b| key(a).cmp(&key(b)).then(a.cmp(&b)));
-            stacks.fill(Stack::default());
+            let order = sort::indices(count, &mut |a, b| key(a).cmp(&key(b)).then(a.cmp(&b)));
+            stacks = vec![Stack::default(); count];
             let mut first = 0;
-            for run in order.chunk_by(|&a, &b| key(a as usize) == key(b as usize)) {
+            for run in order.chunk_by(|&a, &b| key(a) == key(b)) {
                 let end = first + run.len() as u32;
                 stacks[run[0] as usize] = Stack { first, end };
                 first = end;
             }
-        }
+            order
+        } else {
+            stacks = (0..count as u32).map(|first| Stack { first, end: first + 1 }).collect();
+            (0..count as u32).collect()
+        };
         let mut all = Stacks {
             records,
             places: places.into_vec(),

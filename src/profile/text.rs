@@ -33,8 +33,8 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     let total = stacks.total();
     header(&mut out, &total);
 
-    let size = |at: usize| {
-        let values = stacks.values(&stacks.stacks[at]);
+    let size = |at: u32| {
+        let values = stacks.values(&stacks.stacks[at as usize]);
         (values.inuse_bytes, values.alloc_bytes)
     };
     // The same snapshot gives the same text.

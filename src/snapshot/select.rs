@@ -51,9 +51,9 @@ pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> 
             *bytes = bytes.wrapping_add(entry.bytes());
         }
     });
-    let bytes = |id: usize| inuse[id].1;
+    let bytes = |id: u32| inuse[id as usize].1;
     let order = sort::indices(stack_count, &mut |a, b| bytes(b).cmp(&bytes(a)).then(a.cmp(&b)));
-    let largest = order.into_iter().take_while(|&id| bytes(id as usize) != 0).take(count);
+    let largest = order.into_iter().take_while(|&id| bytes(id) != 0).take(count);
     let totals = largest.filter_map(|id| {
         let (objects_fixed, bytes) = inuse[id as usize];
         let totals = stack_table::get(StackId(id))?.totals();
@@ -105,7 +105,10 @@ impl Snapshot {
         if self.stacks.len() <= count {
             return;
         }
-        let size = |at: usize| (self.stacks[at].values.inuse_bytes, self.stacks[at].values.alloc_bytes);
+        let size = |at: u32| {
+            let values = self.stacks[at as usize].values;
+            (values.inuse_bytes, values.alloc_bytes)
+        };
         let order = sort::indices(self.stacks.len(), &mut |a, b| size(b).cmp(&size(a)).then(a.cmp(&b)));
         let mut keep = vec![false; self.stacks.len()];
         for &at in &order[..count] {
