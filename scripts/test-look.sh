@@ -4,6 +4,9 @@
 #
 #     scripts/test-look.sh          install what they need, if we may; then run them
 #     scripts/test-look.sh picture  make docs/look.png only
+#
+# With CGOHEAP_PARCA=1 also against a real Parca, which takes a quarter of an hour to build the first time; CGOHEAP_PARCA may be the
+# program's path too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +25,10 @@ if [ "${1:-}" = picture ]; then
     cd tests/look
     go test -count=1 -run TestPageInABrowser .
     exit
+fi
+if [ "${CGOHEAP_PARCA:-}" = 1 ] || { [ -z "${CGOHEAP_PARCA:-}" ] && [ -n "${CGOHEAP_LONG:-}" ]; }; then
+    CGOHEAP_PARCA=$(scripts/parca.sh)
+    export CGOHEAP_PARCA
 fi
 cd tests/look
 go vet ./...

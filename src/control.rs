@@ -11,18 +11,25 @@
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Release},
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use crate::dump::{self, Asked};
 use crate::sampler;
-use crate::sys::{errno::ErrnoGuard, float::FloatGuard};
+use crate::sys::{clock, errno::ErrnoGuard, float::FloatGuard};
 
 const UNREAD: u32 = 0;
 const READING: u32 = 1;
 const READ: u32 = 2;
 static ENVIRONMENT: AtomicU32 = AtomicU32::new(UNREAD);
+/// Wall-clock time when the environment was read. Atomic, because the first allocation, in any thread, sets it.
+static STARTED_NANOS: AtomicU64 = AtomicU64::new(0);
+
+/// When the program made its first allocation or called us first: nanoseconds since the epoch. Context: any.
+pub fn started_nanos() -> i64 {
+    STARTED_NANOS.load(Relaxed) as i64
+}
 
 // SAFETY: as in secure_getenv(3).
 unsafe extern "C" {
@@ -42,6 +49,7 @@ fn read_environment() {
     if ENVIRONMENT.compare_exchange(UNREAD, READING, Acquire, Acquire).is_err() {
         return;
     }
+    STARTED_NANOS.store(clock::wall_nanos() as u64, Relaxed);
     core::hint::black_box((&crate::sys::fork::AT_START, &crate::module::AT_START)); // keeps them in the program
     let _errno = ErrnoGuard::save();
     let _float = FloatGuard::enter();

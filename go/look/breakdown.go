@@ -22,6 +22,7 @@ const (
 	goStacks
 	goRuntime
 	cLive
+	cMmapped
 	cMore
 	cFree
 	threadStacks
@@ -40,7 +41,8 @@ var partInfo = [nParts]struct{ key, title, source string }{
 	goIdle:       {"go_idle", "Go heap, idle but kept", "runtime/metrics: heap/free + heap/unused, as far as resident"},
 	goStacks:     {"go_stacks", "Go stacks", "runtime/metrics: heap/stacks"},
 	goRuntime:    {"go_runtime", "Go runtime and its profiles", "runtime/metrics: metadata, profiling, other"},
-	cLive:        {"c_live", "C live", "cgoheap: estimate of what was asked for, as far as resident"},
+	cLive:        {"c_live", "C live, in malloc's arenas", "cgoheap: estimate of what was asked for, less the next line, as far as resident"},
+	cMmapped:     {"c_mmapped", "C live, large blocks (mmapped chunks)", "mallinfo2: hblkhd, as far as resident"},
 	cMore:        {"c_more", "C allocator: rounding, and what cgoheap doesn't see", "mallinfo2: in use, less C live"},
 	cFree:        {"c_free", "C freed, kept by malloc", "mallinfo2: fordblks, as far as resident"},
 	threadStacks: {"thread_stacks", "Thread stacks", "/proc/self/smaps: behind a guard page, [stack]"},
@@ -61,6 +63,7 @@ type moment struct {
 	cAllocBytes            uint64 // since the start
 	mallocUsed, mallocFree uint64 // by glibc, resident or not, mmapped chunks included
 	mallocMmapped          uint64
+	mallocChunks           uint64 // of mallocMmapped
 	goMarked               uint64 // live at the last GC
 	goObjects              uint64
 	goroutines             uint64
@@ -124,6 +127,7 @@ func measure() (m moment, large []piece, err error) {
 	m.rss = o.rss
 	m.cLiveBytes, m.cMargin, m.cAllocBytes = stats.LiveBytes, stats.LiveBytesMargin, stats.AllocBytes
 	m.mallocUsed, m.mallocFree, m.mallocMmapped = malloc.Used+malloc.Mmapped, malloc.Free, malloc.Mmapped
+	m.mallocChunks = malloc.MmappedChunks
 	m.goMarked = goMemory("/gc/heap/live:bytes")
 	m.gcCycles = goMemory("/gc/cycles/total:gc-cycles")
 	m.goroutines = goMemory("/sched/goroutines:goroutines")
@@ -153,7 +157,7 @@ func (m *moment) divide(o *owners, malloc capi.Malloc, goMemory func(string) uin
 	// Go's heap.
 	objects := goMemory("/memory/classes/heap/objects:bytes")
 	m.goObjects = objects
-	live := min(m.goMarked, objects)
+	marked := min(m.goMarked, objects)
 	left := o.goHeap
 	take := func(p part, bytes uint64) {
 		bytes = min(bytes, left)
@@ -161,8 +165,8 @@ func (m *moment) divide(o *owners, malloc capi.Malloc, goMemory func(string) uin
 		left -= bytes
 	}
 	take(goStacks, goMemory("/memory/classes/heap/stacks:bytes"))
-	take(goLive, live)
-	take(goDead, objects-live)
+	take(goLive, marked)
+	take(goDead, objects-marked)
 	take(goIdle, goMemory("/memory/classes/heap/unused:bytes")+goMemory("/memory/classes/heap/free:bytes"))
 	rest := left
 
@@ -181,7 +185,7 @@ func (m *moment) divide(o *owners, malloc capi.Malloc, goMemory func(string) uin
 	if stats.Interpose == cgoheap.InterposeAside || stats.Interpose == cgoheap.InterposePartly {
 		elsewhere = stats.LiveBytes
 	}
-	mmapped := o.mmapped
+	mmapped, others := o.mmapped, uint64(0)
 	for _, p := range o.nobody {
 		n := p.rss
 		t := min(n, metadata)
@@ -194,7 +198,7 @@ func (m *moment) divide(o *owners, malloc capi.Malloc, goMemory func(string) uin
 			missing -= t
 			n -= t
 			t = min(n, elsewhere)
-			mmapped += t
+			others += t
 			elsewhere -= t
 			n -= t
 		}
@@ -218,9 +222,15 @@ func (m *moment) divide(o *owners, malloc capi.Malloc, goMemory func(string) uin
 	if malloc.Free > notResident {
 		free = min(malloc.Free-notResident, arenas)
 	}
-	used := arenas - free + mmapped
+	used := arenas - free + others
 	r[cFree] = free
-	r[cLive] = min(stats.LiveBytes, used)
+	r[cMmapped] = mmapped
+	// Every block that malloc maps apart is in use. Where cgoheap sees them all, they are part of its estimate.
+	live := stats.LiveBytes
+	if stats.Interpose == cgoheap.InterposeWhole {
+		live -= min(live, malloc.Mmapped)
+	}
+	r[cLive] = min(live, used)
 	r[cMore] = used - r[cLive]
 	r[unexplained] = rest
 	return large

@@ -52,6 +52,7 @@ func Handler() http.Handler {
 	start()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", servePage)
+	mux.HandleFunc("/flame", serveFlame)
 	mux.HandleFunc("/metrics", serveMetrics)
 	mux.Handle("/profile", cgoheap.Handler())
 	mux.HandleFunc("/gc", serveAction(collectGarbage))

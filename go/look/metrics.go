@@ -37,6 +37,7 @@ func prometheus() []byte {
 	cgoheap.ReadStats(&s)
 	value("gauge", "live_bytes", "C memory allocated and not freed, as asked for (estimate).", s.LiveBytes)
 	value("gauge", "live_bytes_margin", "live_bytes +- this holds the truth 95 times in 100.", s.LiveBytesMargin)
+	value("gauge", "peak_live_bytes", "The highest live_bytes so far (estimate).", s.PeakBytes)
 	value("gauge", "live_objects", "C blocks allocated and not freed (estimate).", s.LiveObjects)
 	value("counter", "allocated_bytes_total", "C memory allocated since the start (estimate).", s.AllocBytes)
 	value("counter", "allocated_objects_total", "C blocks allocated since the start (estimate).", s.AllocObjects)
@@ -76,7 +77,7 @@ func Vars() any {
 		lostByReason[reason] = n
 	}
 	return map[string]any{
-		"live_bytes": s.LiveBytes, "live_bytes_margin": s.LiveBytesMargin, "live_objects": s.LiveObjects,
+		"live_bytes": s.LiveBytes, "live_bytes_margin": s.LiveBytesMargin, "live_objects": s.LiveObjects, "peak_live_bytes": s.PeakBytes,
 		"allocated_bytes": s.AllocBytes, "allocated_objects": s.AllocObjects, "freed_bytes": less(s.AllocBytes, s.LiveBytes),
 		"samples": s.Samples, "sampling_interval_bytes": s.Rate, "own_bytes": s.OwnBytes, "lost": lostByReason,
 		"malloc_used_bytes": m.Used + m.Mmapped, "malloc_free_bytes": m.Free,

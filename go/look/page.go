@@ -49,6 +49,8 @@ type page struct {
 	Starts                    []startOption
 	Stacks                    stackTables
 	Age, Coverage, Rate, Now  string
+	Peak                      string
+	Flames                    []flameLink
 	Series                    chart
 }
 
@@ -73,7 +75,7 @@ type group struct {
 
 var groups = []group{
 	{"Go", "go", []part{goLive, goDead, goIdle, goStacks, goRuntime}},
-	{"C in use", "c", []part{cLive, cMore}},
+	{"C in use", "c", []part{cLive, cMmapped, cMore}},
 	{"C freed but kept", "kept", []part{cFree}},
 	{"Mappings and files of others", "map", []part{mapped, files}},
 	{"The rest", "rest", []part{threadStacks, code, own, unexplained}},
@@ -142,11 +144,16 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	servePageText(w, out.Bytes(), p.Nonce)
+}
+
+// servePageText answers with a page whose style and script carry the nonce; nothing else in it runs or is loaded.
+func servePageText(w http.ResponseWriter, text []byte, nonce string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; img-src data:; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", p.Nonce, p.Nonce))
-	w.Write(out.Bytes())
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", nonce, nonce))
+	w.Write(text)
 }
 
 func newPage(r *http.Request) (*page, error) {
@@ -168,6 +175,12 @@ func newPage(r *http.Request) (*page, error) {
 		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.time.Format(time.DateTime),
 		Rate:   size(uint64(stats.Rate)),
 		Series: chart{Recent: newSeries(recent), Life: newSeries(life)},
+	}
+	if !stats.PeakTime.IsZero() {
+		p.Peak = fmt.Sprintf("%s at %s", size(stats.PeakBytes), stats.PeakTime.Format(time.DateTime))
+	}
+	for _, s := range flameSources {
+		p.Flames = append(p.Flames, flameLink{Title: s.title, Href: "flame?of=" + s.key})
 	}
 	for _, g := range groups {
 		p.Series.Titles, p.Series.Classes = append(p.Series.Titles, g.Title), append(p.Series.Classes, g.Class)
@@ -214,7 +227,11 @@ func shareOf(growing []stackRow) string {
 		return ""
 	}
 	top := &growing[0]
-	return fmt.Sprintf("%.0f %% of it is from %s, called by %s.", 100*float64(top.Growth)/float64(all), top.Line, top.Caller)
+	caller := top.Caller
+	if top.Own != "" {
+		caller = fmt.Sprintf("%s (through %s)", top.Own, top.Caller)
+	}
+	return fmt.Sprintf("%.0f %% of it is from %s, called by %s.", 100*float64(top.Growth)/float64(all), top.Line, caller)
 }
 
 func newLines(m *moment) (lines []line) {
@@ -225,12 +242,14 @@ func newLines(m *moment) (lines []line) {
 			Share: fmt.Sprintf("%.1f %%", share), Width: fmt.Sprintf("%.1f", share)}
 		switch part(p) {
 		case cLive:
-			l.Note = fmt.Sprintf("asked for: %s ± %s", size(m.cLiveBytes), size(m.cMargin))
-			if m.cLiveBytes > bytes+bytes/50 {
-				l.Note += ", the rest of it never touched"
+			l.Note = fmt.Sprintf("C live in all, as asked for: %s ± %s", size(m.cLiveBytes), size(m.cMargin))
+			if resident := bytes + m.resident[cMmapped]; m.cLiveBytes > resident+resident/50+m.cMargin {
+				l.Note += ", a part of it never touched"
 			}
+		case cMmapped:
+			l.Note = fmt.Sprintf("%d blocks with mappings of their own, %s resident or not", m.mallocChunks, size(m.mallocMmapped))
 		case cMore:
-			l.Note = fmt.Sprintf("malloc says %s are in use, %s of it in mappings of their own", size(m.mallocUsed), size(m.mallocMmapped))
+			l.Note = fmt.Sprintf("malloc says that %s are in use, large blocks included", size(m.mallocUsed))
 		case cFree:
 			l.Note = fmt.Sprintf("free in malloc, resident or not: %s", size(m.mallocFree))
 		case goStacks:
@@ -238,7 +257,7 @@ func newLines(m *moment) (lines []line) {
 		case goDead:
 			l.Note = "no garbage collection yet"
 			if !m.lastGC.IsZero() {
-				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(m.time.Sub(m.lastGC)))
+				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(max(m.time.Sub(m.lastGC), 0)))
 			}
 		}
 		lines = append(lines, l)

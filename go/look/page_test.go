@@ -57,6 +57,18 @@ func TestOneActionAtATime(t *testing.T) {
 	}
 }
 
+func TestOwnCodeIsToldFromLibraries(t *testing.T) {
+	module := mainModule
+	defer func() { mainModule = module }()
+	mainModule = func() string { return "example.com/shop" }
+	for function, want := range map[string]bool{"main.main": true, "example.com/shop.Sell": true, "example.com/shop/db.(*Conn).Query.func1": true,
+		"example.com/shopping.List": false, "github.com/DataDog/zstd.(*Writer).Write": false, "net/http.(*conn).serve": false, "maintain.f": false} {
+		if got := isOwn(&profiledata.Frame{Function: function}); got != want {
+			t.Errorf("%s: %v", function, got)
+		}
+	}
+}
+
 func TestGoFramesAreToldFromPreambles(t *testing.T) {
 	for _, test := range []struct {
 		function, file string

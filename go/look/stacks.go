@@ -3,8 +3,10 @@ package look
 import (
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
@@ -21,6 +23,7 @@ type stackRow struct {
 	Rate         int64 // bytes allocated in all, per minute of the process's life
 	Line         string
 	Caller       string
+	Own          string   // the innermost Go function of the program's own module, if that isn't Caller
 	Frames       []string // leaf first
 }
 
@@ -137,6 +140,7 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 		if row == nil {
 			continue
 		}
+		own := false
 		for j := range p.Samples[i].Stack {
 			f := &p.Samples[i].Stack[j]
 			text := frameText(f)
@@ -144,7 +148,16 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 			if row.Line == "" {
 				row.Line = text
 			}
-			if row.Caller == "" && isGo(f) {
+			if !isGo(f) {
+				continue
+			}
+			if isOwn(f) && !own {
+				own = true
+				if row.Caller != "" {
+					row.Own = text
+				}
+			}
+			if row.Caller == "" {
 				row.Caller = text
 			}
 		}
@@ -159,6 +172,23 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 // name has its package before a dot.
 func isGo(f *profiledata.Frame) bool {
 	return filepath.Ext(f.File) == ".go" && strings.Contains(f.Function, ".") && !strings.HasPrefix(f.Function, "C.")
+}
+
+// mainModule is the path of the module that the program is of; empty when it isn't known.
+var mainModule = sync.OnceValue(func() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Path
+	}
+	return ""
+})
+
+// isOwn says whether a Go function is of the program's own module, rather than of a library that it uses.
+func isOwn(f *profiledata.Frame) bool {
+	slash := strings.LastIndexByte(f.Function, '/') + 1
+	name, _, _ := strings.Cut(f.Function[slash:], ".")
+	path := f.Function[:slash] + name
+	module := mainModule()
+	return path == "main" || module != "" && (path == module || strings.HasPrefix(path, module+"/"))
 }
 
 func frameText(f *profiledata.Frame) string {

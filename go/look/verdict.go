@@ -277,7 +277,7 @@ func growing(moments []moment) (verdict, bool) {
 // Rule 3, retention: malloc keeps much that is free, more than is live.
 func kept(now *moment) (verdict, bool) {
 	k := now.resident[cFree]
-	if k < minKept || float64(k) < keptShare*float64(now.rss) || k < now.resident[cLive] {
+	if k < minKept || float64(k) < keptShare*float64(now.rss) || k < now.resident[cLive]+now.resident[cMmapped] {
 		return verdict{}, false
 	}
 	v := verdict{Kind: kindRetention, Sure: "certain", Growth: int64(k)}

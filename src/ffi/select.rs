@@ -21,9 +21,17 @@ pub unsafe extern "C" fn cgoheap_snapshot_since(later: *mut NamedSnapshot, earli
         let (Some(later), earlier) = (unsafe { (later.as_mut(), earlier.as_ref()) }) else {
             return Code::Null;
         };
-        if let Some(earlier) = earlier {
-            later.snapshot.since(&earlier.snapshot);
-            later.go_pcs = later.snapshot.go_return_addresses();
+        match earlier {
+            Some(earlier) => {
+                later.snapshot.since(&earlier.snapshot);
+                later.go_pcs = later.snapshot.go_return_addresses();
+            }
+            // All that was ever allocated: a delta too, from when the program started. Without a duration Parca takes the
+            // first of a series for another kind of profile than the rest.
+            None => {
+                let started = crate::control::started_nanos();
+                later.snapshot.duration_nanos = (later.snapshot.time_nanos - started).max(1);
+            }
         }
         Code::Ok
     })

@@ -168,7 +168,14 @@ func TestProfilesOfAnAge(t *testing.T) {
 	if old[3] <= 0 || young[3] <= 0 || old[3] >= all[3] || young[3] >= all[3] {
 		t.Errorf("old %v, young %v, all %v", old, young, all)
 	}
-	for _, bad := range []string{"?min_age=x", "?max_age=-1s", "?min_age=1s&seconds=1"} {
+	for query, labelled := range map[string]bool{"?min_age=1500ms": true, "?ages=1": true, "": false, "?peak=1": false} {
+		for _, s := range fetch(t, url+query).Sample {
+			if age := s.Label["age"]; labelled && !slices.Equal(age, []string{"under 1m"}) || !labelled && age != nil {
+				t.Errorf("%s: the age is %q", query, age)
+			}
+		}
+	}
+	for _, bad := range []string{"?peak=1&min_age=1s", "?min_age=x", "?max_age=-1s", "?min_age=1s&seconds=1"} {
 		answer, err := http.Get(url + bad)
 		if err != nil {
 			t.Fatal(err)

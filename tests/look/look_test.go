@@ -209,7 +209,7 @@ func TestLeakIsNamedByLineAndCaller(t *testing.T) {
 	// Until garbage was collected twice the rules can't tell a leak from finalizers.
 	until(t, url, "c-leak", "finalizers")
 	p := stays(t, url, "c-leak")
-	expect(t, p, "zstd", "ZSTD_")
+	expect(t, p, "zstd", "ZSTD_", "main.compress main.go:")
 	if !strings.Contains(p.text, "main.compress main.go:") {
 		t.Error("the stacks of the page don't show main.compress")
 	}
