@@ -26,8 +26,8 @@ part "ways of building and linking" scripts/test-variants.sh
 part "cgoheaptest by real use" scripts/test-cgoheaptest.sh
 part "the link matrix" scripts/test-link.sh
 part "a release, as its users get it" scripts/test-dist.sh
+part "the page, in a browser and with sick programs" scripts/test-look.sh
 if [ -n "${CGOHEAP_LONG:-}" ]; then
-    part "the page, in a browser and with sick programs" scripts/test-look.sh
     part "the archive, built twice" scripts/test-reproducible.sh
 fi
 

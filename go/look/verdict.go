@@ -20,6 +20,8 @@ const (
 	// minWaiting and waitingShare: C memory allocated since the last garbage collection, below either is no reason to look.
 	minWaiting   = 24 << 20
 	waitingShare = 0.25 // of RSS
+	// waitingMoments: so many measurements must all have it. What came just now may go as soon.
+	waitingMoments = 5
 	// gcFrees: a garbage collection that took this share of the C memory allocated since the one before shows that
 	// finalizers free it.
 	gcFrees = 0.5
@@ -88,7 +90,17 @@ func judge(recent, life []moment) verdict {
 // could not be freed. When earlier collections freed none of theirs it is not this rule's.
 func waiting(moments []moment) (verdict, bool) {
 	now := &moments[len(moments)-1]
-	base := sinceGC(moments)
+	first := sinceGC(moments)
+	base := &moments[first]
+	if len(moments)-first < waitingMoments {
+		return verdict{}, false
+	}
+	for i := range moments[len(moments)-waitingMoments:] {
+		m := &moments[len(moments)-waitingMoments+i]
+		if int64(m.cLiveBytes)-int64(base.cLiveBytes) < minWaiting {
+			return verdict{}, false
+		}
+	}
 	grown := int64(now.cLiveBytes) - int64(base.cLiveBytes)
 	if grown < minWaiting || float64(grown) < waitingShare*float64(now.rss) || grown < int64(now.cMargin) {
 		return verdict{}, false
@@ -118,15 +130,15 @@ func waiting(moments []moment) (verdict, bool) {
 	return v, true
 }
 
-// sinceGC returns the first moment after the last garbage collection, or the first of all.
-func sinceGC(moments []moment) *moment {
+// sinceGC returns the index of the first moment after the last garbage collection, or of the first of all.
+func sinceGC(moments []moment) int {
 	last := len(moments) - 1
 	for i := last; i > 0; i-- {
 		if moments[i-1].gcCycles != moments[last].gcCycles {
-			return &moments[i]
+			return i
 		}
 	}
-	return &moments[0]
+	return 0
 }
 
 // gcEffect adds up, over all garbage collections but the time since the last, how much C live had grown before each and

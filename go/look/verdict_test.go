@@ -34,6 +34,10 @@ func TestRules(t *testing.T) {
 		{"C live grows too little to matter", 60, func(i int, m *moment) { m.cLiveBytes, m.rss = up(i)/8, 1<<30 }, kindFine, "likely"},
 		{"C live grew and is full", 60, func(i int, m *moment) { m.cLiveBytes = up(min(i, 20)) }, kindFine, "likely"},
 		{"collections free it", 60, func(i int, m *moment) { m.cLiveBytes = up(i % 5) }, kindFine, "likely"},
+		{"a burst since the last collection", 60, func(i int, m *moment) {
+			m.gcCycles = 0
+			m.cLiveBytes = 10*mib + 10*mib*uint64(max(i-54, 0))
+		}, kindFine, "likely"},
 		{"C live grows, no collection", 60, func(i int, m *moment) { m.cLiveBytes, m.gcCycles = up(i), 0 }, kindFinalizers, "likely"},
 		{"C live grows since a collection that freed all", 60, func(i int, m *moment) {
 			m.gcCycles = uint64(i / 30)

@@ -75,6 +75,7 @@ func checkForPyroscope(t *testing.T, data []byte, p *profile.Profile) {
 }
 
 func TestDeltasOfTwoScrapersDontTakeFromEachOther(t *testing.T) {
+	t.Parallel()
 	url := start(t, "zstd") + "/debug/pprof/delta_cgoheap"
 	time.Sleep(time.Second)
 	var told [2]int64
@@ -121,6 +122,7 @@ func TestDeltasOfTwoScrapersDontTakeFromEachOther(t *testing.T) {
 }
 
 func TestAllHeapShowsGoAndCBelowTheSameGoFunction(t *testing.T) {
+	t.Parallel()
 	url := start(t, "go-heap")
 	time.Sleep(2 * time.Second)
 	p := fetch(t, url+"/debug/pprof/allheap")
@@ -162,6 +164,7 @@ func TestAllHeapShowsGoAndCBelowTheSameGoFunction(t *testing.T) {
 }
 
 func TestProfilesOfAnAge(t *testing.T) {
+	t.Parallel()
 	url := start(t, "zstd") + "/debug/cgoheap/profile"
 	time.Sleep(3 * time.Second)
 	old, young, all := sums(fetch(t, url+"?min_age=1500ms")), sums(fetch(t, url+"?max_age=1500ms")), sums(fetch(t, url))
@@ -188,6 +191,7 @@ func TestProfilesOfAnAge(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	url := start(t, "zstd")
 	time.Sleep(time.Second)
 	text := get(t, url+"/debug/cgoheap/metrics")

@@ -197,6 +197,7 @@ func TestVerdicts(t *testing.T) {
 		"go-heap": "go-heap", "goroutines": "go-stacks", "mmap": "mapped", "file": "mapped", "fragmentation": "retention",
 	} {
 		t.Run(disease, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			url := start(t, disease)
 			until(t, url, kind)
 			stays(t, url, kind)
@@ -205,6 +206,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestLeakIsNamedByLineAndCaller(t *testing.T) {
+	t.Parallel()
 	url := start(t, "zstd")
 	// Until garbage was collected twice the rules can't tell a leak from finalizers.
 	until(t, url, "c-leak", "finalizers")
@@ -216,7 +218,9 @@ func TestLeakIsNamedByLineAndCaller(t *testing.T) {
 }
 
 func TestFinalizersThenRetentionThenNothing(t *testing.T) {
+	t.Parallel()
 	url := start(t, "tree-sitter")
+	time.Sleep(2 * time.Second) // unseen: looks make garbage too, and enough of it makes Go collect
 	p := until(t, url, "finalizers")
 	expect(t, p, "finalizers")
 	time.Sleep(2 * time.Second) // until it has parsed all
@@ -234,6 +238,7 @@ func TestFinalizersThenRetentionThenNothing(t *testing.T) {
 }
 
 func TestHealthyProgram(t *testing.T) {
+	t.Parallel()
 	url := start(t, "healthy")
 	until(t, url, "nothing-unusual")
 	stays(t, url, "nothing-unusual")

@@ -42,6 +42,7 @@ import "C"
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -91,11 +92,22 @@ func LargestStacks(f Filter, n int) []Stack {
 	if n <= 0 {
 		return nil
 	}
-	out := make([]C.struct_cgoheap_stack, n)
-	filter := f.c()
-	n = int(C.cgoheap_largest_stacks(&filter, &out[0], C.size_t(n)))
-	return goStacks(out[:n])
+	// Most programs have few stacks: no room for all that may come, which would be Go's garbage at every look.
+	room := min(n, int(2*mostStacks.Load()+64))
+	for {
+		out := make([]C.struct_cgoheap_stack, room)
+		filter := f.c()
+		found := int(C.cgoheap_largest_stacks(&filter, &out[0], C.size_t(room)))
+		if found < room || room == n {
+			mostStacks.Store(int64(max(found, int(mostStacks.Load()))))
+			return goStacks(out[:found])
+		}
+		room = min(n, 4*room)
+	}
 }
+
+// mostStacks is the largest number that [LargestStacks] has found so far.
+var mostStacks atomic.Int64
 
 func goStacks(c []C.struct_cgoheap_stack) []Stack {
 	stacks := make([]Stack, len(c))
