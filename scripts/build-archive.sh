@@ -19,7 +19,7 @@ most=1500000 # bytes: an archive that grows beyond is a mistake until somebody s
 remap="build.rustflags=['--remap-path-prefix=$PWD=/cgoheap', '--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']"
 # The static library alone: beside an rlib there is no fat LTO.
 env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
-    cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib
+    cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib -- --cfg cgoheap_archive
 staticlib=$target/release/libcgoheap.a
 work=$target/archive
 rm -rf "$work" && mkdir -p "$work" "$out"

@@ -3,6 +3,7 @@
 //! Contract of this folder, which is all that another system or processor has to supply: nothing here allocates with
 //! malloc, nothing panics, and every function marked `Context: hook` leaves errno alone or says that it doesn't.
 
+pub mod allocator;
 pub mod clock;
 pub mod errno;
 pub mod float;

@@ -78,6 +78,29 @@ pub unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     MAPPED.fetch_sub(bytes as u64, Relaxed);
 }
 
+/// Makes a mapping larger or smaller; it may move. `None`, and nothing has changed, when the system refuses. Context: control.
+///
+/// # Safety
+/// As for [`unmap`], but the contents stay, as far as the new size goes.
+pub unsafe fn remap(start: NonNull<u8>, bytes: usize, new_bytes: usize) -> Option<NonNull<u8>> {
+    let (bytes, new_bytes) = (
+        bytes.checked_next_multiple_of(PAGE)?,
+        new_bytes.checked_next_multiple_of(PAGE)?,
+    );
+    let _errno = ErrnoGuard::save();
+    forget(start.as_ptr() as usize);
+    // SAFETY: the caller hands over a mapping of ours.
+    let moved = unsafe { libc::mremap(start.as_ptr().cast(), bytes, new_bytes, libc::MREMAP_MAYMOVE) };
+    if moved == libc::MAP_FAILED {
+        note(start.as_ptr() as usize, bytes);
+        return None;
+    }
+    note(moved as usize, new_bytes);
+    MAPPED.fetch_add(new_bytes as u64, Relaxed);
+    MAPPED.fetch_sub(bytes as u64, Relaxed);
+    NonNull::new(moved.cast())
+}
+
 /// The page size of linux/amd64.
 pub const PAGE: usize = 4096;
 
