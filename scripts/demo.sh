@@ -71,6 +71,7 @@ further() { printf '%-92s %s\n' "$1" "$2"; }
 further "go tool pprof -http=: $out/cgoheap.pb.gz" "in the browser; View, Flame Graph"
 further "go tool pprof -top -sample_index=alloc_space $out/cgoheap.pb.gz" "all that was ever allocated"
 if [[ ${1:-} == serve ]]; then
+    further "$server_url/debug/cgoheap/" "what RSS consists of, with a verdict and flame graphs"
     further "$server_url/debug/pprof/" "Go's page, with cgoheap on it"
     further "go tool pprof '$server_url/debug/pprof/cgoheap?seconds=30'" "what grows in 30 seconds"
     printf '\nThe server is up at %s; Ctrl-C stops it.\n' "$server_url"

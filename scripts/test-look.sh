@@ -3,7 +3,7 @@
 # real browser. The archive is there already.
 #
 #     scripts/test-look.sh          install what they need, if we may; then run them
-#     scripts/test-look.sh picture  make docs/look.png only
+#     scripts/test-look.sh picture  make docs/look.png and docs/look-flame.png only
 #
 # With CGOHEAP_PARCA=1 also against a real Parca, which takes a quarter of an hour to build the first time; CGOHEAP_PARCA may be the
 # program's path too.
@@ -23,7 +23,8 @@ export GOFLAGS= GOWORK=off
 if [ "${1:-}" = picture ]; then
     export CGOHEAP_PICTURES=$PWD/docs
     cd tests/look
-    go test -count=1 -run TestPageInABrowser .
+    go test -count=1 -run InABrowser .
+    rm -f "$CGOHEAP_PICTURES/look-phone.png" # to look at only: set CGOHEAP_PICTURES to another folder
     exit
 fi
 if [ "${CGOHEAP_PARCA:-}" = 1 ] || { [ -z "${CGOHEAP_PARCA:-}" ] && [ -n "${CGOHEAP_LONG:-}" ]; }; then

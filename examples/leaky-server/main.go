@@ -18,7 +18,8 @@ import (
 	_ "net/http/pprof" // the /debug/pprof/ pages, on http.DefaultServeMux
 	"strconv"
 
-	cgoheap "github.com/cgoheap/cgoheap/go" // adds the profile "cgoheap" to them
+	cgoheap "github.com/cgoheap/cgoheap/go"         // adds the profile "cgoheap" to them
+	_ "github.com/cgoheap/cgoheap/go/look/register" // and the page /debug/cgoheap/
 )
 
 const help = `leaky-server leaks C memory on purpose.

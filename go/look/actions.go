@@ -52,12 +52,15 @@ func serveAction(act func(context.Context) (string, error)) http.HandlerFunc {
 		server.history.take() // the verdict is to know of it
 		after, _, _ := measure()
 		a.mu.Lock()
-		a.last = fmt.Sprintf("%s %s: C live went from %s to %s, C kept by malloc from %s to %s, RSS from %s to %s.",
+		last := fmt.Sprintf("%s %s: C live went from %s to %s, C kept by malloc from %s to %s, RSS from %s to %s.",
 			before.time.Format(time.TimeOnly), name, size(before.cLiveBytes), size(after.cLiveBytes),
 			size(before.resident[cFree]), size(after.resident[cFree]), size(before.rss), size(after.rss))
+		a.last = last
 		a.mu.Unlock()
 		w.Header().Set("Location", "./#actions")
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusSeeOther)
+		fmt.Fprintln(w, last) // for curl
 	}
 }
 

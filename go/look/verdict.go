@@ -246,15 +246,17 @@ func growing(moments []moment) (verdict, bool) {
 		all = max(all, most)
 	}
 	window := now.time.Sub(first.time)
+	// From the floor of the first quarter to that of the last: what grows has its floors where the quarters begin.
+	took := window * 3 / 4
 	v := verdict{Kind: best.kind, Sure: "likely", Growth: most, Window: window, begin: first.time}
 	if float64(most) >= sureShare*float64(all) {
 		v.Sure = "certain"
 	}
-	v.Evidence = []string{fmt.Sprintf("%s grew by %s in %s, of %s that kept growing in all; RSS went from %s to %s",
-		best.name, size(most), duration(window), size(all), size(first.rss), size(now.rss))}
+	v.Evidence = []string{fmt.Sprintf("%s grew by %s in %s, of %s that kept growing in all; RSS went from %s to %s in %s",
+		best.name, size(most), duration(took), size(all), size(first.rss), size(now.rss), duration(window))}
 	switch best.kind {
 	case kindLeak:
-		v.Sentence = fmt.Sprintf("A C leak: live C memory grew by %s in %s (%s a minute) and goes on.", size(most), duration(window), perMinute(most, window))
+		v.Sentence = fmt.Sprintf("A C leak: live C memory grew by %s in %s (%s a minute) and goes on.", size(most), duration(took), perMinute(most, took))
 		freed, grew := gcEffect(moments)
 		switch {
 		case now.gcCycles == first.gcCycles:
@@ -264,24 +266,24 @@ func growing(moments []moment) (verdict, bool) {
 			v.Evidence = append(v.Evidence, fmt.Sprintf("%d garbage collections freed %s of the %s that came before them: it does not wait for finalizers",
 				now.gcCycles-first.gcCycles, size(freed), size(grew)))
 		}
-		v.Next = "The stacks below that grew most name the C line and the Go caller. Find who should free that."
+		v.Next = "The stacks below that grew most name the C line, the Go call and your code. Find who should free that."
 	case kindUnseen:
-		v.Sentence = fmt.Sprintf("C memory grew by %s in %s where cgoheap doesn't look.", size(most), duration(window))
+		v.Sentence = fmt.Sprintf("C memory grew by %s in %s where cgoheap doesn't look.", size(most), duration(took))
 		v.Next = `Import _ "github.com/cgoheap/cgoheap/go/interpose" to see every malloc of the process, and come back.`
 	case kindRetention:
 		v.Sentence, v.Next = keptWords(now)
 	case kindGoHeap:
-		v.Sentence = fmt.Sprintf("It is Go's heap: what is live after garbage collection grew by %s in %s.", size(most), duration(window))
+		v.Sentence = fmt.Sprintf("It is Go's heap: what is live after garbage collection grew by %s in %s.", size(most), duration(took))
 		v.Next = "Go's own heap profile has it: go tool pprof with /debug/pprof/heap."
 	case kindGoStacks:
-		v.Sentence = fmt.Sprintf("It is Go's stacks: they grew by %s in %s, with %d goroutines now after %d.", size(most), duration(window), now.goroutines, first.goroutines)
+		v.Sentence = fmt.Sprintf("It is Go's stacks: they grew by %s in %s, with %d goroutines now after %d.", size(most), duration(took), now.goroutines, first.goroutines)
 		v.Next = "See what the goroutines wait for: go tool pprof with /debug/pprof/goroutine."
 	case kindThreads:
-		v.Sentence = fmt.Sprintf("It is stacks of threads: they grew by %s in %s, with %d threads of Go's now after %d.", size(most), duration(window), now.threads, first.threads)
+		v.Sentence = fmt.Sprintf("It is stacks of threads: they grew by %s in %s, with %d threads of Go's now after %d.", size(most), duration(took), now.threads, first.threads)
 		v.Next = "See who makes threads: /debug/pprof/threadcreate for Go's; a C library's are not in there."
 	case kindMapped:
-		v.Sentence = fmt.Sprintf("It is memory that is mapped past malloc and Go: %s grew by %s in %s.", best.name, size(most), duration(window))
-		v.Next = "Look for calls of mmap: the largest mappings are listed below; perf trace -e mmap or strace -e mmap show who makes them."
+		v.Sentence = fmt.Sprintf("It is memory that is mapped past malloc and Go: %s grew by %s in %s.", best.name, size(most), duration(took))
+		v.Next = "Look for calls of mmap: the largest mappings are listed below; strace -f -k -e trace=mmap -p PID shows who makes them."
 	}
 	return v, true
 }

@@ -1,6 +1,7 @@
 package look
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -106,5 +107,13 @@ func TestSizes(t *testing.T) {
 		if got := size(bytes); got != want {
 			t.Errorf("%d: %s, want %s", bytes, got, want)
 		}
+	}
+}
+
+// A leak of 10 MiB a second is called that.
+func TestRateOfALeak(t *testing.T) {
+	moments := story(61, func(i int, m *moment) { m.cLiveBytes = 10 * mib * uint64(i) })
+	if v := judge(moments, moments); !strings.Contains(v.Sentence, "grew by 450 MiB in 45 s (600 MiB a minute)") {
+		t.Error(v.Sentence)
 	}
 }

@@ -207,6 +207,9 @@ func TestFlameGraphInABrowser(t *testing.T) {
 			chromedp.Evaluate(`document.querySelectorAll("#flame rect.c").length`, &children))
 		return w, whole, children
 	}
+	var picture []byte
+	run(t, ctx, chromedp.CaptureScreenshot(&picture))
+	save(t, "look-flame.png", picture, 520)
 	before, whole, c := width("main.compress")
 	if before >= whole || before < whole/2 || c < 3 {
 		t.Errorf("main.compress is %v of %v wide, %v frames are C's", before, whole, c)
