@@ -8,7 +8,9 @@
 // sees is counted once, and keeps its exact line.
 //
 // An allocator that is a shared library (linked with -ljemalloc, or LD_PRELOAD) stays the program's allocator, beneath
-// ours: its malloc and free are seen. What it offers under other names (mallocx, or an operator new of its own) is not.
+// ours: its malloc and free are seen. What it offers under other names (mallocx, or an operator new of its own) is not. (One whose
+// calloc is made of calls of malloc, by that name, would have its alloc_ values counted twice; jemalloc, tcmalloc and mimalloc
+// are not such.)
 //
 // It steps aside where the memory is somebody else's; [github.com/cgoheap/cgoheap/go.Stats] says so in Interpose:
 //
