@@ -564,6 +564,11 @@ def main():
     (folder / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / f"{stem}.md").write_text(bench_report.report(results))
     shutil.rmtree(scratch, ignore_errors=True)
+    if not QUICK and len(wanted) == len(PARTS):  # a whole run: these are the figures that we claim
+        origin = f"From tests/bench/results/{stem}.md, `make bench`.\n"
+        for file, text in (("README.md", bench_report.short_table(results)), ("docs/overhead.md", bench_report.targets_table(results))):
+            path = ROOT / file
+            path.write_text(bench_report.between_markers(path.read_text(), f"{origin}\n{text}"))
     print(bench_report.targets_table(results))
     print(f"tests/bench/results/{stem}.md")
 

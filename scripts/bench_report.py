@@ -86,6 +86,51 @@ def pairs_table(results):
     return "### Nanoseconds added to a pair\n\n" + table(head, rows) if rows else ""
 
 
+PEERS = ("jemalloc_prof", "tcmalloc_prof", "heaptrack", "massif", "asan")
+
+
+def added(row, key):
+    """CPU time that a profiler adds to a load, in per cent of the load on glibc, for each round that both ran. Unlike the ratio
+    it doesn't depend on how fast the profiler's own allocator is without it."""
+    arms = row["arms"]
+    if not arms.get(key, {}).get("rounds"):
+        return []
+    size = arms[key]["rounds"][0]
+    own, base, glibc = (
+        [cpu for cpu, of in zip(arm["cpu"], arm["rounds"]) if of == size]
+        for arm in (arms[key], arms[arms[key]["base"]], arms["glibc"])
+    )
+    return [100 * (a - b) / c for a, b, c in zip(own, base, glibc)]
+
+
+def less(theirs, ours):
+    """Whether one figure is less than another, and not by chance: each one's median lies outside the other's spread."""
+    return bool(theirs and ours) and max(theirs) < median(ours) and median(theirs) < min(ours)
+
+
+def peers_ahead(results):
+    """Loads in which a peer costs less than we do: by the ratio, or by the CPU time that it adds."""
+    for row in results["loads"]:
+        ratios, time = row["arms"]["whole"].get("ratios"), added(row, "whole")
+        for key in PEERS:
+            by_ratio = less(row["arms"].get(key, {}).get("ratios"), ratios)
+            by_time = less(added(row, key), time)
+            if by_ratio or by_time:
+                yield row, key, by_ratio, by_time
+
+
+def peers_table(results):
+    rows = []
+    for row, key, by_ratio, by_time in peers_ahead(results):
+        arm = row["arms"][key]
+        rows.append([
+            row["load"], arm["title"], number(median(arm["ratios"])), number(median(row["arms"]["whole"]["ratios"])),
+            f"{median(added(row, key)):+.1f} %", f"{median(added(row, 'whole')):+.1f} %",
+            {(True, True): "both", (True, False): "ratio", (False, True): "time added"}[by_ratio, by_time],
+        ])
+    return table(["load", "peer", "its ratio", "ours", "its added CPU time", "ours", "ahead by"], rows) if rows else ""
+
+
 def http_table(results):
     rows = []
     for row in results["loads"]:
@@ -186,6 +231,9 @@ def targets(results):
     yield "batch of 10,000 mixed blocks", 1.05, ratio(results, "native", ("batch",))
     yield "malloc-heaviest programs", 1.03, ratio(results, "program", ("lua", "perl", "ghost", "gcc", "redis"))
     yield "go-sqlite3, zstd, tree-sitter", 1.01, ratio(results, "cgo", ("sqlite", "zstd", "tree"))
+    if results["loads"]:
+        behind = [row["load"] for row, _, _, by_time in peers_ahead(results) if by_time and not row["load"].startswith("pair")]
+        yield "loads but pairs in which a peer adds less CPU time", 0, (len(behind), "; ".join(behind) or "none")
     for row in results["depth"]:
         if row["label"].startswith("32 C frames and") and row.get("runs"):
             for name, limit in (("warm", 1000), ("cold", 10000)):
@@ -221,6 +269,34 @@ def targets_table(results):
     return table(["target", "at most", "seen", ""], rows)
 
 
+SHORT_LOADS = ("pair64, 1 ", "batch, 1 ", "larson, 8 ", "alloctest, 1 ", "lua", "perl", "ghost", "gcc", "redis", "sqlite", "zstd",
+               "tree", "http")
+
+
+def short_table(results):
+    """The loads that say most, against all peers: what a profiler makes of the same allocator without it."""
+    keys = ("whole", *PEERS)
+    titles = {}
+    rows = []
+    for row in results["loads"]:
+        if row["load"].startswith(SHORT_LOADS):
+            arms = row["arms"]
+            titles.update({key: arms[key]["title"] for key in keys if key in arms})
+            ratios = [arms.get(key, {}).get("ratios") for key in keys]
+            rows.append([row["load"]] + [number(median(values)) if values else "-" for values in ratios])
+    return table(["CPU time, times that without"] + [titles.get(key, key) for key in keys], rows)
+
+
+BEGIN, END = "<!-- bench: written by make bench -->", "<!-- /bench -->"
+
+
+def between_markers(text, block):
+    """`text` with `block` in place of what stood between the markers."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{block.rstrip()}\n\n{END}{after}"
+
+
 def report(results):
     machine = results["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
@@ -240,6 +316,9 @@ def report(results):
         http_table(results),
     ]
     for title, text in (
+        ("Loads in which a peer is ahead", peers_table(results) and (
+            "Ratios are to the peer's own allocator without its profiler; added CPU time is in per cent of the load on glibc, the "
+            "same for all. Named are differences that are larger than the spread of the rounds.\n\n" + peers_table(results))),
         ("One sample by depth of stack", depth_table(results)),
         ("Snapshots while another thread allocates", snapshot_table(results)),
         ("How long a snapshot holds a lock that a hook can wait for", locks_table(results)),
