@@ -14,7 +14,8 @@
 //! Rejected: live totals per stack, copied when they first change after a peak. Each sample would change them, under a lock of
 //! the stack, since a copy and a change at the same time would mix two moments.
 //!
-//! Threads that sample or free at the very moment of a peak may each be off by that one block.
+//! Threads that sample or free at the very moment of a peak may each be off by that one block. Blocks of the peak that are freed
+//! while a snapshot walks over the tables may be in it twice, as live and as freed since.
 
 use core::sync::atomic::{
     AtomicU32, AtomicU64,

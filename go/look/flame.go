@@ -46,6 +46,9 @@ var flameSources = []struct {
 	{"alloc", "C memory allocated since the start", &capi.Filter{}},
 }
 
+// flamesAtATime bounds what flame graphs take of memory and time: a profile and its tree each.
+var flamesAtATime = make(chan struct{}, 2)
+
 // flamePage is an icicle: callers above, what they call below, as wide as the bytes they stand for. Each frame is a link to
 // itself at full width, so it needs no script.
 type flamePage struct {
@@ -193,6 +196,14 @@ func serveFlame(w http.ResponseWriter, r *http.Request) {
 	}
 	if !supported {
 		http.Error(w, cgoheap.ErrUnsupported.Error(), http.StatusNotImplemented)
+		return
+	}
+	select {
+	case flamesAtATime <- struct{}{}:
+		defer func() { <-flamesAtATime }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many flame graphs at a time", http.StatusServiceUnavailable)
 		return
 	}
 	data, err := flameData(filter)
