@@ -230,8 +230,8 @@ def report(cells, exact):
         "anew in each run.", "",
         "A cell is: the error of all seeds together; the mean of the errors, each in units of the standard deviation that theory "
         f"gives it (z); the variance of z. Right is a mean within 3/√{n} = {3 / math.sqrt(n):.2f} of 0 and a variance between 0.8 "
-        "and 1.25: what is not is **bold**. Correct code misses a mean once in 370 cells, and a variance once in some 150 "
-        f"(its deviation is √(2/{n}) = {math.sqrt(2 / n):.2f}, and tails are heavier than normal).", "",
+        "and 1.25: what is not is **bold**. Correct code misses a mean once in 370 cells; the variance of a normal "
+        f"distribution has a deviation of √(2/{n}) = {math.sqrt(2 / n):.2f} here.", "",
     ]
     for kind, title, profilers in (("live", "In use", PROFILERS), ("total", "Total", PROFILERS[:2])):
         columns = [i for i, quantity in enumerate(QUANTITIES) if quantity[0] == kind]
