@@ -23,7 +23,7 @@ use crate::sys::pages;
 pub const MAX_STACKS: usize = 1 << 18;
 /// Bytes of records kept at most: a parser's recursion has as many deep stacks as inputs.
 pub const MAX_BYTES: u64 = 96 << 20;
-const BUCKETS: usize = 1 << 16;
+const BUCKETS: usize = 1 << 14;
 
 /// Number of a stack in this process; 0 is the stack of samples beyond the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
