@@ -2,7 +2,7 @@
  * truth MIX THREADS SEED RATE FILE: allocates a mix of sizes at four sites, keeps an exact ledger, and lets whatever profiler is
  * in this process write its profile to FILE. Prints the ledger. scripts/truth.py compares the two.
  *
- * The profiler is cgoheap when it is linked in, else jemalloc or gperftools when preloaded. The mixes are those of tests/truth.rs.
+ * The profiler is cgoheap when it is linked in, else jemalloc or gperftools when preloaded. The mixes are about those of tests/truth.rs.
  */
 #include <dlfcn.h>
 #include <malloc.h>
