@@ -80,7 +80,8 @@ int cgoheap_write_profile(const char *path);
    grow=FACTOR or signal=SIGUSR2; see docs/dumps.md. A Go program needs none of these functions.
 
    cgoheap_dump_start starts a thread that obeys limit= and grow= in a program without Go; all signals are blocked in it.
-   CGOHEAP_ERR_ARGUMENT when neither is asked for, or when it runs already. */
+   CGOHEAP_ERR_ARGUMENT when neither is asked for, or when it runs already. The child of a fork has no such thread, and may
+   start its own. */
 int cgoheap_dump_start(void);
 
 /* The road that the Go package takes: what is asked for, then wait, make a profile and store it, for ever. */

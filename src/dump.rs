@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::live_table;
 use crate::sync::Lock;
-use crate::sys::errno::ErrnoGuard;
+use crate::sys::{errno::ErrnoGuard, float::FloatGuard};
 
 /// Why a dump is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +271,7 @@ pub fn start() -> io::Result<bool> {
 /// The thread that [`start`] starts: writes a dump whenever one is due. A bug of ours ends it, not the program.
 extern "C" fn obey(_: *mut c_void) -> *mut c_void {
     let _guard = crate::hook::guard::Guard::enter();
+    let _float = FloatGuard::enter(); // a new thread has its maker's environment
     let _ = std::panic::catch_unwind(|| {
         loop {
             let reason = wait();
@@ -327,6 +328,23 @@ pub fn skip(reason: Reason) {
         THRESHOLD.store((next as u64).max(1), Release);
         // It may have been passed while the profile was being made.
         consider(live_table::live_bytes());
+    }
+}
+
+/// In a forked child: the thread and the dump that it was at are the parent's. The child may start a thread of its own, for
+/// which the next threshold counts.
+///
+/// # Safety
+/// No other thread is in this process, and this one is not in [`store`].
+pub unsafe fn reset_in_child() {
+    // SAFETY: passed on to the caller.
+    unsafe { STORING.replace_in_child(Storing { first: None }) };
+    STORING.lock().first = None;
+    if STARTED.swap(false, Relaxed) && THRESHOLD.load(Relaxed) == u64::MAX {
+        let _float = FloatGuard::enter();
+        DUE.store(0, Relaxed);
+        LIMIT_NEXT.store(false, Relaxed);
+        skip(Reason::Grow);
     }
 }
 

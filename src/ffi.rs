@@ -15,7 +15,7 @@ use crate::profile::{self, Format};
 use crate::snapshot::{self, Filter, Snapshot};
 use crate::stats::Stats;
 use crate::symbolize::ProcessSymbols;
-use crate::sys::thread;
+use crate::sys::{float::FloatGuard, thread};
 use crate::{control, sampler, stats, unwind};
 
 mod dump;
@@ -51,6 +51,7 @@ pub static cgoheap_abi_1: u32 = 1;
 /// Runs control code: our own allocations are not recorded, a panic becomes a code.
 fn control(body: impl FnOnce() -> Code) -> c_int {
     let _guard = Guard::enter();
+    let _float = FloatGuard::enter();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(Code::Panic) as c_int
 }
 

@@ -104,7 +104,7 @@ fn a_program_without_go_dumps_from_a_thread() {
         let setting = format!("rate=1,dump={}/p,limit=1MiB", folder.display());
         let out = support::succeed(command.arg(&folder).env("CGOHEAP", setting));
         let stderr = String::from_utf8_lossy(&out.stderr);
-        assert_eq!(stderr.matches("cgoheap: dump (").count(), 4, "{stderr}");
+        assert_eq!(stderr.matches("cgoheap: dump (").count(), 5, "{stderr}");
         std::fs::remove_dir_all(&folder).expect("our own folder");
     });
 }

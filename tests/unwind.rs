@@ -53,3 +53,8 @@ fn a_stack_ends_cleanly_at_code_without_tables() {
 fn foreign_stacks_are_read_no_further_than_they_go() {
     run("stacks.c", &["-O2"]);
 }
+
+#[test]
+fn the_entries_tables_are_right_at_every_instruction() {
+    run("stepped.c", &["-O2", "-fno-builtin"]);
+}

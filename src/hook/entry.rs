@@ -59,18 +59,24 @@ impl Call {
 }
 
 /// `Call` on the stack, its address in rdi, then `$target`; the result in rax is ours to return. Seven words below the
-/// return address: the stack is aligned at the call, as the ABI wants it.
+/// return address: the stack is aligned at the call, as the ABI wants it. The tables are right between the pushes too, where
+/// a signal may come whose handler unwinds.
 macro_rules! call_with_registers {
     () => {
         "push rbp
         .cfi_adjust_cfa_offset 8
         push r9
+        .cfi_adjust_cfa_offset 8
         push r8
+        .cfi_adjust_cfa_offset 8
         push rcx
+        .cfi_adjust_cfa_offset 8
         push rdx
+        .cfi_adjust_cfa_offset 8
         push rsi
+        .cfi_adjust_cfa_offset 8
         push rdi
-        .cfi_adjust_cfa_offset 48
+        .cfi_adjust_cfa_offset 8
         mov rdi, rsp
         call {target}
         add rsp, 48

@@ -7,7 +7,7 @@
 use crate::arena::ARENA;
 use crate::hook::{guard::Guard, scratch};
 use crate::sys::thread;
-use crate::{counting, live_table, sampler, symbolize};
+use crate::{counting, dump, live_table, sampler, symbolize};
 
 /// Other libraries' handlers run between ours, and may allocate: under the guard, so as not to wait for our own locks.
 ///
@@ -46,8 +46,11 @@ extern "C" fn release_in_child() {
         // The threads that were using them are not in this process.
         scratch::free_all();
         counting::reset_in_child();
-        // SAFETY: in a child there is this thread only, and symbols are looked up under the guard.
-        unsafe { symbolize::reset_in_child() };
+        // SAFETY: in a child there is this thread only, and symbols are looked up and dumps written under the guard.
+        unsafe {
+            symbolize::reset_in_child();
+            dump::reset_in_child();
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 /* dump FOLDER: a program without Go under CGOHEAP=rate=1,dump=FOLDER/p,limit=1MiB. Each of its 4 dumps is there as a whole as
-   soon as it can be seen. */
+   soon as it can be seen, and so is its child's. */
 #define CGOHEAP_NO_REDIRECT
 #include "check.h"
 #include <dirent.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void *blocks[64];
@@ -59,6 +60,18 @@ int main(int argc, char **argv) {
     wait_for(argv[1], 3); /* 3, over 2.5 */
     grow(1);
     wait_for(argv[1], 4); /* 4, over 3.75 */
+    /* The child has no such thread, and may have its own, whatever the parent's is at. */
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(cgoheap_dump_start() == CGOHEAP_OK);
+        grow(1);
+        wait_for(argv[1], 5); /* 5, not below 1.25 * 4 */
+        usleep(100000); /* its thread says so */
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "%#x", status);
+    CHECK(cgoheap_dump_start() == CGOHEAP_ERR_ARGUMENT);
     for (int i = 0; i < n_blocks; i++) cgoheap_free(blocks[i]);
     CHECK_NOTHING_LOST();
 }

@@ -31,16 +31,29 @@ static void *on_a_small_stack(void *unused) {
     return (void *)(uintptr_t)(own[64] == 0 ? 1 : 0), unused;
 }
 
-/* MXCSR: round down, trap inexact results, no flag raised. */
-static void *without_floating_point(void *unused) {
+/* MXCSR: round down, trap inexact results, no flag raised. At a rate that gives weights with fractions, which are added
+   to and taken off sums when blocks from before the peak go. */
+static void *without_floating_point(void *rate) {
+    enum { BLOCKS = 3000 };
+    static void *blocks[BLOCKS];
     unsigned int mine = (_mm_getcsr() & ~(_MM_EXCEPT_MASK | _MM_MASK_INEXACT | _MM_ROUND_MASK)) | _MM_ROUND_DOWN;
     unsigned int before = _mm_getcsr();
+    cgoheap_set_rate(*(size_t *)rate);
     _mm_setcsr(mine);
-    for (int i = 0; i < 1000; i++) cgoheap_free(cgoheap_malloc(1009));
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = cgoheap_malloc(1009);
+    for (int i = 0; i < BLOCKS / 2; i++) CHECK(cgoheap_realloc(blocks[i], SIZE_MAX / 4) == NULL);
+    for (int i = 0; i < BLOCKS; i++) cgoheap_free(blocks[i]);
     unsigned int after = _mm_getcsr();
+    CHECK(after == mine, "%#x has become %#x", mine, after);
+    /* Looking at the numbers computes with fractions in earnest. */
+    struct cgoheap_stats stats;
+    CHECK(cgoheap_read_stats(&stats, sizeof stats) == CGOHEAP_OK);
+    CHECK(cgoheap_write_profile("/dev/null") == CGOHEAP_OK);
+    after = _mm_getcsr();
     _mm_setcsr(before);
     CHECK(after == mine, "%#x has become %#x", mine, after);
-    return unused;
+    cgoheap_set_rate(1);
+    return NULL;
 }
 
 /* A request that fails takes its part of the line of bytes, but what it hit must not be missing from the others. */
@@ -136,7 +149,6 @@ int main(int argc, char **argv) {
     cgoheap_set_rate(1);
     /* The unoptimised library has frames several times as large: users don't get that one. */
     if (strstr(argv[0], "-debug-") == NULL) join(on_a_small_stack, NULL, PTHREAD_STACK_MIN);
-    join(without_floating_point, NULL, 0);
     forks_in_handlers_end();
     struct cgoheap_stats before = check_stats();
     CHECK(before.live_bytes == 0, "%llu bytes are live", before.live_bytes);
@@ -145,5 +157,6 @@ int main(int argc, char **argv) {
     CHECK_CHANGE(before.alloc_objects, before.alloc_bytes, 0, 0);
     handlers_of_others_dont_wait_for_us();
     CHECK(check_stats().live_bytes == 0, "%llu bytes are live", check_stats().live_bytes);
+    for (size_t rate = 1; rate < 10000; rate *= 999) join(without_floating_point, &rate, 0);
     return 0;
 }
