@@ -112,7 +112,7 @@ cgoheap_snapshot *cgoheap_snapshot_take(void);
    (0 and -1: all). */
 enum cgoheap_filter_flags {
     CGOHEAP_FILTER_BY_AGE = 1, /* samples carry the label "age": each stack is there once for each class of age */
-    CGOHEAP_FILTER_PEAK = 2    /* what was live when live memory was highest so far; the ages must be 0 and -1 */
+    CGOHEAP_FILTER_PEAK = 2    /* what was live when live memory was highest so far, and nothing else is asked for */
 };
 struct cgoheap_filter {
     unsigned int since_mark;
@@ -120,7 +120,8 @@ struct cgoheap_filter {
     unsigned long long min_age_nanos, max_age_nanos;
 };
 
-/* A copy of the live blocks that pass; their alloc values are their inuse values. */
+/* A copy of the live blocks that pass; their alloc values are their inuse values. Null when memory is short, or when the
+   filter asks for the peak and for more. */
 cgoheap_snapshot *cgoheap_snapshot_take_filtered(const struct cgoheap_filter *filter);
 
 /* Draws a line: blocks sampled from now on pass a filter with this mark, earlier ones don't. Never 0. */
@@ -146,7 +147,7 @@ struct cgoheap_stack {
 };
 
 /* The stacks with most bytes in use that pass the filter, largest first: at most `capacity` of them, returns how many.
-   Alloc values are those since the start, whatever the filter. Cheaper than a snapshot. */
+   Alloc values are those since the start, whatever the filter. Cheaper than a snapshot. None of the peak. */
 size_t cgoheap_largest_stacks(const struct cgoheap_filter *filter, struct cgoheap_stack *out, size_t capacity);
 
 /* Keeps the stacks with these numbers only. */

@@ -86,7 +86,7 @@ pub struct Filter {
     pub max_age_nanos: u64,
     /// A record for each stack and [`Age`], instead of one for each stack.
     pub by_age: bool,
-    /// What was live at the last [`peak`], instead of what is live now. Ages don't go with it.
+    /// What was live at the last [`peak`], instead of what is live now. Then no other field may be set.
     pub peak: bool,
 }
 
@@ -134,6 +134,15 @@ impl Filter {
     fn takes(&self, entry: &live_table::SampledAlloc, now: u64) -> bool {
         let age = now.saturating_sub(entry.time_nanos);
         entry.mark >= self.since_mark && age >= self.min_age_nanos && age <= self.max_age_nanos
+    }
+
+    /// What has been freed since the peak is known by stack alone: it has no age any more, and no mark.
+    fn is_possible(&self) -> bool {
+        let peak = Filter {
+            peak: true,
+            ..Filter::ALL
+        };
+        !self.peak || *self == peak
     }
 
     /// Every live block.
@@ -240,8 +249,12 @@ static NOT_YET_THERE: Stack = Stack {
 
 /// Copies the tables. Holds the lock of one shard of the live table at a time, for a walk over its entries; allocates
 /// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
-/// has been freed is of no mark and no age. `None` when memory is short. Context: control.
+/// has been freed is of no mark and no age. `None` when memory is short, or when the filter wants a part of the peak. Context:
+/// control.
 pub fn take(filter: Filter) -> Option<Snapshot> {
+    if !filter.is_possible() {
+        return None;
+    }
     let _guard = Guard::enter();
     crate::control::read_environment_once();
     // Stacks that appear from here on belong to the next snapshot.

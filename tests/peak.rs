@@ -213,3 +213,29 @@ fn threads_at_the_peak_are_off_by_a_block_each_at_most() {
         "{sum} of {peak}, blocks of {size}"
     );
 }
+
+/// What was freed since would be in each class of age, and of every mark.
+#[test]
+fn a_part_of_the_peak_is_not_to_be_had() {
+    let _turn = turn();
+    let peak = Filter {
+        peak: true,
+        ..Filter::ALL
+    };
+    for filter in [
+        Filter { by_age: true, ..peak },
+        Filter { since_mark: 1, ..peak },
+        Filter {
+            min_age_nanos: 1,
+            ..peak
+        },
+        Filter {
+            max_age_nanos: 1,
+            ..peak
+        },
+    ] {
+        assert!(snapshot::take(filter).is_none(), "{filter:?}");
+        assert!(snapshot::largest_stacks(filter, 10).is_none(), "{filter:?}");
+    }
+    assert!(snapshot::take(peak).is_some() && snapshot::largest_stacks(peak, 10).is_none());
+}

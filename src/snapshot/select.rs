@@ -34,9 +34,12 @@ pub struct StackTotals {
     pub inuse_bytes: i64,
 }
 
-/// The `count` stacks with most bytes in live blocks that pass the filter, largest first. `None` when memory is short.
-/// Context: control.
+/// The `count` stacks with most bytes in live blocks that pass the filter, largest first. `None` when memory is short, or when
+/// the filter asks for the peak. Context: control.
 pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> {
+    if filter.peak {
+        return None;
+    }
     let _guard = Guard::enter();
     let stack_count = stack_table::end_of_ids();
     let mut inuse: Vec<(u64, u64)> = Vec::new();
