@@ -27,7 +27,7 @@ import (
 
 var diseases = map[string]func(){
 	"healthy":       func() { forever(work) },
-	"zstd":          func() { forever(compress) },
+	"zstd":          func() { cache = cmem.Fill(16_000); forever(compress) },
 	"tree-sitter":   parse,
 	"fragmentation": fragment,
 	"go-heap":       func() { forever(remember) },
@@ -68,6 +68,9 @@ func forever(do func()) {
 }
 
 var sink []byte
+
+// cache is C memory in use that doesn't grow, as most programs have it.
+var cache cmem.Blocks
 
 // work makes garbage in Go and in C, all of it soon free.
 func work() {
