@@ -115,6 +115,21 @@ func TestVendoredCopyBuildsAndRuns(t *testing.T) {
 	}
 }
 
+func TestHeaderInTheEnvironmentReachesEveryPackageButOurs(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := userProgram(t, root, filepath.Join(root, "include"))
+	t.Setenv("CGO_CFLAGS", "-g -O2 -I"+filepath.Join(root, "include")+" -include cgoheap.h")
+	mustRun(t, user, "go", "build", "-o", "program", ".")
+	p := decode(t, []byte(mustRun(t, user, "./program")))
+	stack := stackOf(t, p, func(*profiledata.Sample) bool { return true })
+	if len(stack) < 2 || stack[0] != "C.CString main.go:19" || stack[1] != "main.leak main.go:19" {
+		t.Errorf("the leak is shown as\n%s", dump([][]string{stack}))
+	}
+}
+
 func TestBuildWithoutArchiveNamesTheCommandThatMakesIt(t *testing.T) {
 	module := copyOfModule(t)
 	for _, name := range []string{"digest.h", "libcgoheap.a"} {

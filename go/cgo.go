@@ -3,8 +3,11 @@
 package cgoheap
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../include -DCGOHEAP_NO_REDIRECT
+#cgo CFLAGS: -I${SRCDIR}/../include -DCGOHEAP_NO_REDIRECT -DCGOHEAP_SKIP
 
+// cgo also writes C of its own for this package, which declares what it calls in its own way: not a place for a header
+// that the user's CGO_CFLAGS include everywhere.
+#undef CGOHEAP_SKIP
 #include <cgoheap.h>
 
 // None of these calls back into Go or keeps a pointer, but for the probe, which measures exactly what calls look like.

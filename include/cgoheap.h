@@ -8,7 +8,8 @@
  * are negative errno-like codes of `enum cgoheap_result` only where it says so. Nothing here sets errno unless the
  * function that it stands for does.
  */
-#if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__) /* `-include` reaches .S files too, which hold no C */
+/* `-include` reaches .S files too, which hold no C, and, in CGO_CFLAGS, our own Go package, which says when it wants it. */
+#if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__) && !defined(CGOHEAP_SKIP)
 #define CGOHEAP_H
 
 #include <stddef.h> /* the compiler's own, which fixes no feature macros; <stdint.h> would */
