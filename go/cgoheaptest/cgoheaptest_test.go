@@ -209,7 +209,9 @@ func TestFramesAsTheyAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("GOMODCACHE", "/var/cache/modules/")
 	for want, f := range map[string]profiledata.Frame{
+		"f  example.com/n@v1.2.3/x.go:4": {Function: "f", File: "/var/cache/modules/example.com/n@v1.2.3/x.go", Line: 4},
 		"f  x.c:3":                       {Function: "f", File: here + "/x.c", Line: 3},
 		"f  ../../include/cgoheap.h:3":   {Function: "f", File: strings.TrimSuffix(here, "go/cgoheaptest") + "include/cgoheap.h", Line: 3},
 		"f  example.com/m@v1.2.3/x.go:4": {Function: "f", File: "/root/go/pkg/mod/example.com/m@v1.2.3/x.go", Line: 4},

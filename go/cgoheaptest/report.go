@@ -145,6 +145,11 @@ func shortPath(file string) string {
 			}
 		}
 	}
+	if cache := os.Getenv("GOMODCACHE"); cache != "" {
+		if path, ok := strings.CutPrefix(file, filepath.Clean(cache)+"/"); ok {
+			return path
+		}
+	}
 	for _, marker := range []string{"/pkg/mod/", "/go/src/"} {
 		if at := strings.LastIndex(file, marker); at >= 0 {
 			return file[at+len(marker):]
