@@ -72,9 +72,8 @@ shows "README: #include in the preamble" \
 shows "README: a checkout" "$(try readme-checkout "$readme_program" \
     "$(readme_commands 1 | sed "s|^go get.*|$(readme_commands 2 | sed -e '/^git clone/d' -e "s|=\.\./cgoheap|=$root|")|")")" "${main_job[@]}"
 
-mkdir "$work/header" && cd "$work/header"
-go mod init example.com/header 2>/dev/null
-cat >main.go <<'GO'
+# One lost block at rate 1, printed by the program itself.
+exact_program=$(cat <<'GO'
 package main
 
 // #cgo CPPFLAGS: -include cgoheap.h
@@ -99,6 +98,11 @@ func main() {
 	}
 }
 GO
+)
+
+mkdir "$work/header" && cd "$work/header"
+go mod init example.com/header 2>/dev/null
+echo "$exact_program" >main.go
 go get "$module/go@$version" 2>/dev/null
 CGO_CPPFLAGS=$(go run $module/go/cmd/cgoheap cflags)
 export CGO_CPPFLAGS
@@ -140,30 +144,7 @@ shows "go generate: a copy of the header" "$(unset CGO_CPPFLAGS && go run .)" 'C
 # The whole process, by a blank import
 mkdir "$work/interpose" && cd "$work/interpose"
 go mod init example.com/interpose 2>/dev/null
-sed -e '/^\/\/ #cgo/d' -e "s|^\tcgoheap \"|\t_ \"$module/go/interpose\"\n&|" <<'GO' >main.go
-package main
-
-// #include <stdlib.h>
-import "C"
-
-import (
-	"fmt"
-	"os"
-	"runtime/pprof"
-
-	cgoheap "github.com/cgoheap/cgoheap/go"
-)
-
-func leak() { C.CString("never freed") }
-
-func main() {
-	cgoheap.SetRate(1)
-	leak()
-	if err := pprof.Lookup("cgoheap").WriteTo(os.Stdout, 1); err != nil {
-		fmt.Println(err)
-	}
-}
-GO
+sed -e '/^\/\/ #cgo/d' -e "s|^\tcgoheap \"|\t_ \"$module/go/interpose\"\n&|" <<<"$exact_program" >main.go
 unset CGO_CPPFLAGS
 go get "$module/go@$version" 2>/dev/null
 shows "blank import of interpose" "$(go run .)" "${leak[@]}"
