@@ -28,47 +28,21 @@
 //! [`unwind`]; what depends on the C library in [`sys`] and [`module`].
 
 #[cfg(feature = "tables")]
-pub mod arena;
-#[cfg(feature = "tables")]
 pub mod control;
-#[cfg(feature = "tables")]
-mod counting;
-#[cfg(feature = "tables")]
-pub mod dump;
 #[cfg(feature = "tables")]
 pub mod ffi;
 #[cfg(feature = "tables")]
-pub mod frame;
-#[cfg(feature = "tables")]
-pub mod hash;
-#[cfg(feature = "tables")]
 pub mod hook;
-#[cfg(feature = "tables")]
-pub mod live_table;
-#[cfg(feature = "tables")]
-pub mod module;
-#[cfg(feature = "tables")]
-pub mod peak;
 #[cfg(feature = "tables")]
 pub mod profile;
 #[cfg(feature = "tables")]
-pub mod sampler;
-#[cfg(feature = "tables")]
-pub mod site;
+pub mod record;
 #[cfg(feature = "tables")]
 pub mod snapshot;
 #[cfg(feature = "tables")]
-mod sort;
-#[cfg(feature = "tables")]
-pub mod stack_table;
-#[cfg(feature = "tables")]
-pub mod stats;
-#[cfg(feature = "tables")]
-pub mod symbolize;
-#[cfg(feature = "tables")]
-pub mod sync;
-#[cfg(feature = "tables")]
 pub mod sys;
+#[cfg(feature = "tables")]
+pub mod tables;
 #[cfg(feature = "tables")]
 pub mod unwind;
 
@@ -78,31 +52,8 @@ mod hook {
     pub mod global_alloc;
 }
 
+#[cfg(feature = "tables")]
+pub use control::write_profile;
 pub use hook::global_alloc::CgoHeap;
 #[cfg(feature = "tables")]
-pub use stats::Stats;
-
-/// Writes a gzipped pprof profile of this process to `path`, mode 0600. A file is written under another name in the same folder
-/// and renamed, so that it is there as a whole or not at all; a device or a pipe is written to as it is. Go addresses stay
-/// unnamed: a Go program uses the Go package. Context: control.
-///
-/// # Errors
-/// What the file system says; [`std::io::ErrorKind::OutOfMemory`] when the tables can't be copied.
-#[cfg(feature = "tables")]
-pub fn write_profile(path: impl AsRef<std::path::Path>) -> std::io::Result<()> {
-    let _guard = hook::guard::Guard::enter();
-    let bytes = encode_now()?;
-    match dump::is_special(path.as_ref()) {
-        true => std::fs::write(path, &bytes),
-        false => dump::write_whole(path.as_ref(), &bytes, true),
-    }
-}
-
-/// The gzipped profile of this moment, Go addresses unnamed.
-#[cfg(feature = "tables")]
-fn encode_now() -> std::io::Result<Vec<u8>> {
-    let snapshot = snapshot::take(snapshot::Filter::ALL).ok_or(std::io::ErrorKind::OutOfMemory)?;
-    let names = profile::names::GoNames::default();
-    let mut symbols = symbolize::ProcessSymbols::new();
-    Ok(profile::encode(&snapshot, &names, &mut symbols, profile::Format::Proto))
-}
+pub use snapshot::stats::Stats;

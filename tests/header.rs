@@ -292,7 +292,7 @@ fn cpp_headers_compile_after_the_header_in_any_order() {
 
 #[test]
 fn structs_have_the_same_layout_in_c_and_rust() {
-    use cgoheap::stats::{Lost, Stats};
+    use cgoheap::{Stats, tables::counters::Lost};
     use core::mem::{offset_of, size_of};
 
     let mut expected = format!("cgoheap_stats {}\n", size_of::<Stats>());

@@ -9,9 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use cgoheap::Stats;
-use cgoheap::frame::{End, Frame, ModuleId};
 use cgoheap::profile::{Format, GoNames, Line, Symbolizer, encode};
-use cgoheap::snapshot::{Age, Module, Site, Snapshot, Stack, StackRecord, Values};
+use cgoheap::snapshot::{Age, Snapshot, StackRecord, Values};
+use cgoheap::tables::frame::{End, Frame, ModuleId};
+use cgoheap::tables::objects::Module;
+use cgoheap::tables::stacks::{Site, Stack};
 
 const APP: ModuleId = ModuleId(1);
 const LIBRARY: ModuleId = ModuleId(2);

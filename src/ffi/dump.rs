@@ -3,7 +3,8 @@
 use core::ffi::{c_int, c_void};
 
 use super::{Code, control};
-use crate::dump::{self, Reason};
+use crate::control::dump;
+use crate::record::trigger::{self, Reason};
 
 /// Starts the thread that dumps in a program without Go.
 #[unsafe(no_mangle)]
@@ -26,7 +27,7 @@ pub unsafe extern "C" fn cgoheap_dump_asked(automatic: *mut c_int, signal: *mut 
         let (Some(automatic), Some(signal)) = (unsafe { (automatic.as_mut(), signal.as_mut()) }) else {
             return Code::Null;
         };
-        crate::control::read_environment_once();
+        crate::record::settings::read_environment_once();
         let (thresholds, number) = dump::asked().unwrap_or((false, 0));
         (*automatic, *signal) = (c_int::from(thresholds), number);
         Code::Ok
@@ -44,7 +45,7 @@ pub unsafe extern "C" fn cgoheap_dump_wait(reason: *mut c_int) -> c_int {
         let Some(reason) = (unsafe { reason.as_mut() }) else {
             return Code::Null;
         };
-        *reason = dump::wait() as c_int;
+        *reason = trigger::wait() as c_int;
         Code::Ok
     })
 }
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn cgoheap_dump_store(bytes: *const c_void, length: usize,
             return Code::Argument;
         };
         if bytes.is_null() {
-            dump::skip(reason);
+            trigger::skip(reason);
             return Code::Ok;
         }
         // SAFETY: `length` readable bytes, says the caller.

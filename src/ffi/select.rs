@@ -29,7 +29,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_since(later: *mut NamedSnapshot, earli
             // All that was ever allocated: a delta too, from when the program started. Without a duration Parca takes the
             // first of a series for another kind of profile than the rest.
             None => {
-                let started = crate::control::started_nanos();
+                let started = crate::record::settings::started_nanos();
                 later.snapshot.duration_nanos = (later.snapshot.time_nanos - started).max(1);
             }
         }

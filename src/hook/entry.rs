@@ -11,101 +11,20 @@
 //! memory, handed to a Rust function.
 
 use core::arch::naked_asm;
-use core::ffi::c_void;
 use core::mem::offset_of;
 
-use super::functions as target;
-use super::real::{Real, cgoheap_real};
-use crate::live_table::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
-use crate::sampler::THRESHOLD;
-use crate::unwind::cfi::Registers;
+use super::backing::{Real, cgoheap_real};
+use super::malloc as target;
+use crate::record::sampler::THRESHOLD;
+use crate::sys::call::{call_with_registers, entries};
+use crate::tables::blocks::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
 
-/// A call as it was made: built on the stack by the entries below, in this order.
-#[repr(C)]
-pub struct Call {
-    /// rdi, rsi, rdx, rcx, r8, r9.
-    pub arguments: [u64; 6],
-    /// The caller's frame pointer register.
-    bp: u64,
-    /// Where the call returns to; above it lies the caller's frame.
-    return_address: u64,
-}
-
-impl Call {
-    /// The caller's registers once the call has returned: where unwinding starts.
-    pub fn registers(&self) -> Registers {
-        let above = (&raw const self.return_address).wrapping_add(1);
-        Registers {
-            ip: self.return_address,
-            sp: above as u64,
-            bp: self.bp,
-        }
-    }
-
-    /// Argument `index` as an integer; 0 when there is none.
-    pub fn integer(&self, index: usize) -> u64 {
-        self.arguments.get(index).copied().unwrap_or(0)
-    }
-
-    /// Argument `index` as a size.
-    pub fn size(&self, index: usize) -> usize {
-        self.integer(index) as usize
-    }
-
-    /// Argument `index` as a pointer.
-    pub fn pointer(&self, index: usize) -> *mut c_void {
-        self.integer(index) as *mut c_void
-    }
-}
-
-/// `Call` on the stack, its address in rdi, then `$target`; the result in rax is ours to return. Seven words below the
-/// return address: the stack is aligned at the call, as the ABI wants it. The tables are right between the pushes too, where
-/// a signal may come whose handler unwinds.
-macro_rules! call_with_registers {
-    () => {
-        "push rbp
-        .cfi_adjust_cfa_offset 8
-        push r9
-        .cfi_adjust_cfa_offset 8
-        push r8
-        .cfi_adjust_cfa_offset 8
-        push rcx
-        .cfi_adjust_cfa_offset 8
-        push rdx
-        .cfi_adjust_cfa_offset 8
-        push rsi
-        .cfi_adjust_cfa_offset 8
-        push rdi
-        .cfi_adjust_cfa_offset 8
-        mov rdi, rsp
-        call {target}
-        add rsp, 48
-        .cfi_adjust_cfa_offset -48
-        pop rbp
-        .cfi_adjust_cfa_offset -8
-        ret"
-    };
-}
-
-macro_rules! entries {
-    ($($(#[$doc:meta])* $name:ident => $target:path;)*) => {
-        $(
-            $(#[$doc])*
-            ///
-            /// # Safety
-            /// As the C function of that name in `include/cgoheap.h`. The Rust signature is of no meaning: the arguments
-            /// are whatever the C prototype says.
-            #[unsafe(naked)]
-            #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $name() {
-                naked_asm!(".cfi_startproc", call_with_registers!(), ".cfi_endproc", target = sym $target)
-            }
-        )*
-    };
-}
+/// What runs before main: a linker takes from an archive only what somebody refers to.
+#[used]
+static AT_START: [&extern "C" fn(); 2] = [&crate::control::fork::AT_START, &crate::tables::objects::AT_START];
 
 /// The unsampled path of the countdown, for an allocation of the size in `$size`: falls through with the new countdown
-/// stored, or goes to label 2. See [`crate::sampler`].
+/// stored, or goes to label 2. See [`crate::record::sampler`].
 macro_rules! count_down {
     ($size:literal) => {
         concat!(
@@ -155,7 +74,6 @@ const _: () = assert!(
     offset_of!(crate::sys::thread::ThreadState, countdown) == 0,
     "fs:[rax] is the countdown"
 );
-const _: () = assert!(size_of::<Call>() == 64, "the pushes above build a Call");
 
 /// calloc: the size is the product; one that overflows, or that is negative as a signed number, takes the slow path.
 macro_rules! product {
@@ -168,7 +86,7 @@ macro_rules! product {
 }
 
 /// "May this block be sampled?", free's question: the comparison's flags say no with "equal". See
-/// [`crate::live_table::filter`]. Uses rax and r10.
+/// [`crate::tables::blocks::filter`]. Uses rax and r10.
 macro_rules! look_into_filter {
     () => {
         "mov r10, qword ptr [rip + {filter}]
@@ -234,11 +152,9 @@ entries! {
     cgoheap_valloc_at => target::valloc_at;
     /// `pvalloc`; no macro hands over its place.
     cgoheap_pvalloc => target::pvalloc;
-    /// The check at start: see [`crate::unwind::go`].
-    cgoheap_go_probe => crate::ffi::go_probe;
 }
 
-/// `free`: one load and one comparison for a block that was not sampled. See [`crate::live_table::filter`].
+/// `free`: one load and one comparison for a block that was not sampled. See [`crate::tables::blocks::filter`].
 ///
 /// # Safety
 /// As the C function.

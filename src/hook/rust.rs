@@ -3,23 +3,23 @@
 
 use core::ffi::c_void;
 
-use super::entry::Call;
 use super::global_alloc::Forgotten;
-use super::{forget, put_back, record};
-use crate::live_table::SampledAlloc;
+use crate::record::{forget, put_back, record};
+use crate::sys::call::Call;
+use crate::tables::block::SampledAlloc;
 
 const _: () = assert!(size_of::<SampledAlloc>() <= size_of::<Forgotten>() && align_of::<SampledAlloc>() <= 8);
 
 /// Enters the guard: returns what [`cgoheap_rust_leave`] wants back.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_rust_enter() -> u64 {
-    super::functions::cgoheap_internal_guard()
+    super::malloc::cgoheap_internal_guard()
 }
 
 /// Leaves the guard.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_rust_leave(countdown: u64) {
-    super::functions::cgoheap_internal_unguard(countdown);
+    super::malloc::cgoheap_internal_unguard(countdown);
 }
 
 /// Books a block, or charges a failure: the slow path. Context: hook.

@@ -1,7 +1,8 @@
 //! What a reader of a profile must know beside the numbers.
 
 use crate::snapshot::Snapshot;
-use crate::stats::{GoFrames, Interpose};
+use crate::snapshot::stats::Interpose;
+use crate::unwind::go::GoFrames;
 
 /// Sentences for the profile's comments (`go tool pprof -comments`).
 ///
@@ -17,7 +18,7 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
     if let Some(bytes) = snapshot.peak_bytes {
         out.push(format!(
             "peak: what was live when it was most so far, {bytes} bytes; a new peak is one that is higher by 1 part in {}",
-            crate::peak::MARGIN
+            crate::tables::peak::MARGIN
         ));
     }
     if snapshot.stats.go_frames != GoFrames::Joined as u64 {

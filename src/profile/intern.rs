@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Line, Place, proto};
-use crate::frame::Frame;
+use super::{Line, Place, message};
+use crate::tables::frame::Frame;
 
 /// Distinct places, numbered from 0 in the order in which they came.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Strings {
 /// The functions of a profile, ids from 1. A line's number belongs to the location, not to the function.
 #[derive(Default)]
 pub(super) struct Functions {
-    functions: Vec<proto::Function>,
+    functions: Vec<message::Function>,
     ids: HashMap<(i64, i64, i64, i64), u64>,
 }
 
@@ -86,7 +86,7 @@ impl Functions {
             .entry((name, system_name, filename, start_line))
             .or_insert_with(|| {
                 let id = self.functions.len() as u64 + 1;
-                self.functions.push(proto::Function {
+                self.functions.push(message::Function {
                     id,
                     name,
                     system_name,
@@ -97,7 +97,7 @@ impl Functions {
             })
     }
 
-    pub(super) fn into_vec(self) -> Vec<proto::Function> {
+    pub(super) fn into_vec(self) -> Vec<message::Function> {
         self.functions
     }
 }

@@ -9,9 +9,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::intern::Strings;
-use super::{Place, proto};
-use crate::frame::Frame;
-use crate::snapshot::Module;
+use super::{Place, message};
+use crate::tables::frame::Frame;
+use crate::tables::objects::Module;
 
 /// The object that a native frame names. `modules` is ordered by id.
 pub(super) fn named_by(frame: Frame, modules: &[Module]) -> Option<&Module> {
@@ -52,7 +52,7 @@ pub(super) fn main_module(modules: &[Module], places: &[Place]) -> Option<usize>
 
 /// The `Mapping` entries of one profile.
 pub(super) struct Mappings {
-    entries: Vec<proto::Mapping>,
+    entries: Vec<message::Mapping>,
     /// By module index.
     ids: HashMap<usize, u64>,
 }
@@ -84,7 +84,7 @@ impl Mappings {
     fn push(&mut self, at: usize, module: &Module, strings: &mut Strings) {
         let id = self.entries.len() as u64 + 1;
         let build_id: String = module.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.entries.push(proto::Mapping {
+        self.entries.push(message::Mapping {
             id,
             memory_start: module.start,
             memory_limit: module.limit,
@@ -108,7 +108,7 @@ impl Mappings {
             .unwrap_or(0)
     }
 
-    pub(super) fn into_vec(self) -> Vec<proto::Mapping> {
+    pub(super) fn into_vec(self) -> Vec<message::Mapping> {
         self.entries
     }
 }

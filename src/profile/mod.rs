@@ -20,17 +20,20 @@
 mod comments;
 mod intern;
 mod mapping;
+mod message;
 pub mod names;
 mod proto;
 mod seam;
+pub mod symbols;
 mod text;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::frame::Frame;
-use crate::snapshot::{Age, Module, Snapshot, StackRecord, Values};
-use crate::sort;
+use crate::snapshot::sort;
+use crate::snapshot::{Age, Snapshot, StackRecord, Values};
+use crate::tables::frame::Frame;
+use crate::tables::objects::Module;
 pub use names::GoNames;
 
 /// What [`encode`] writes.

@@ -33,7 +33,8 @@
 use std::rc::Rc;
 
 use super::{Line, Names, Place};
-use crate::snapshot::{OTHER_STACKS, Site, StackRecord};
+use crate::snapshot::{OTHER_STACKS, StackRecord};
+use crate::tables::stacks::Site;
 
 /// What is shown of one frame's line.
 enum Shown {

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 
 use super::{Line, Names, Symbolizer};
-use crate::frame::{End, Frame, ModuleId};
-use crate::snapshot::{Module, Site, Snapshot, Stack, StackRecord, Values};
-use crate::stats::Stats;
+use crate::snapshot::stats::Stats;
+use crate::snapshot::{Snapshot, StackRecord, Values};
+use crate::tables::frame::{End, Frame, ModuleId};
+use crate::tables::objects::Module;
+use crate::tables::stacks::{Site, Stack};
 
 pub(super) const C_MODULE: ModuleId = ModuleId(1);
 

@@ -7,28 +7,29 @@ use prost::Message;
 
 use super::testing::{C_MODULE, Told, frames, module, record, site, snapshot};
 use super::*;
-use crate::frame::{End, ModuleId};
-use crate::snapshot::{Stack, StackRecord};
+use crate::snapshot::StackRecord;
+use crate::tables::frame::{End, ModuleId};
+use crate::tables::stacks::Stack;
 
-fn proto_of(snapshot: &Snapshot, told: &mut Told) -> proto::Profile {
+fn proto_of(snapshot: &Snapshot, told: &mut Told) -> message::Profile {
     let bytes = encode(snapshot, &GoNames::default(), told, Format::Proto);
     let mut plain = Vec::new();
     flate2::read::GzDecoder::new(&bytes[..])
         .read_to_end(&mut plain)
         .unwrap();
-    proto::Profile::decode(&plain[..]).unwrap()
+    message::Profile::decode(&plain[..]).unwrap()
 }
 
 fn text_of(snapshot: &Snapshot, told: &mut Told) -> String {
     String::from_utf8(encode(snapshot, &GoNames::default(), told, Format::Text)).unwrap()
 }
 
-fn string(profile: &proto::Profile, number: i64) -> &str {
+fn string(profile: &message::Profile, number: i64) -> &str {
     &profile.string_table[usize::try_from(number).unwrap()]
 }
 
 /// What google/pprof's CheckValid and the stricter servers ask for.
-fn check_rules(profile: &proto::Profile) {
+fn check_rules(profile: &message::Profile) {
     assert_eq!(profile.string_table[0], "");
     let strings = profile.string_table.len() as i64;
     let mut used: Vec<i64> = vec![profile.default_sample_type];
@@ -135,7 +136,7 @@ fn the_period_is_never_zero_and_off_is_said() {
     assert!(text_of(&snapshot, &mut Told::default()).contains("\n# sampling = off\n"));
 }
 
-fn comments(profile: &proto::Profile) -> Vec<&str> {
+fn comments(profile: &message::Profile) -> Vec<&str> {
     profile.comment.iter().map(|&number| string(profile, number)).collect()
 }
 
@@ -427,7 +428,7 @@ prop_compose! {
     }
 }
 
-use crate::snapshot::Site;
+use crate::tables::stacks::Site;
 
 /// Names by address: some bare, some inlined, some that the seam cuts or joins.
 struct Made;
@@ -459,7 +460,7 @@ proptest! {
         let bytes = encode(&snapshot, &GoNames::default(), &mut Made, Format::Proto);
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
-        let profile = proto::Profile::decode(&plain[..]).unwrap();
+        let profile = message::Profile::decode(&plain[..]).unwrap();
         check_rules(&profile);
         let mut total = [0; 4];
         for sample in &profile.sample {

@@ -24,8 +24,10 @@ use std::fmt::Write;
 
 use super::comments;
 use super::{Place, Stacks};
-use crate::snapshot::{Module, Snapshot, Values, margin95};
-use crate::sort;
+use crate::snapshot::sort;
+use crate::snapshot::{Snapshot, Values};
+use crate::tables::objects::Module;
+use crate::tables::weight::margin95;
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
 pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {

@@ -1,12 +1,13 @@
 //! What readers want of a snapshot, other than all of it: the largest stacks, some stacks by number, or what a scraper takes.
 
-use super::{Filter, Snapshot, Stack, StackRecord, Values, objects};
-use crate::frame::End;
-use crate::hook::guard::Guard;
-use crate::sort;
-use crate::stack_table::StackId;
+use super::{Filter, Snapshot, StackRecord, Values, objects};
+use crate::snapshot::sort;
 use crate::sys::clock;
-use crate::{live_table, stack_table};
+use crate::sys::guard::Guard;
+use crate::tables::blocks;
+use crate::tables::frame::End;
+use crate::tables::stacks::StackId;
+use crate::tables::stacks::{self, Stack};
 
 /// Number of the record that [`Snapshot::limit`] adds up the small stacks in. No stack has it.
 pub const OTHER_STACKS: u32 = u32::MAX;
@@ -41,12 +42,12 @@ pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> 
         return None;
     }
     let _guard = Guard::enter();
-    let stack_count = stack_table::end_of_ids();
+    let stack_count = stacks::end_of_ids();
     let mut inuse: Vec<(u64, u64)> = Vec::new();
     inuse.try_reserve_exact(stack_count).ok()?;
     inuse.resize(stack_count, (0, 0));
     let now = clock::monotonic_coarse_nanos();
-    live_table::for_each(|entry| {
+    blocks::for_each(|entry| {
         if filter.takes(entry, now)
             && let Some((objects_fixed, bytes)) = inuse.get_mut(entry.stack.0 as usize)
         {
@@ -59,7 +60,7 @@ pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> 
     let largest = order.into_iter().take_while(|&id| bytes(id) != 0).take(count);
     let totals = largest.filter_map(|id| {
         let (objects_fixed, bytes) = inuse[id as usize];
-        let totals = stack_table::get(StackId(id))?.totals();
+        let totals = stacks::get(StackId(id))?.totals();
         Some(StackTotals {
             id,
             alloc_objects: objects(totals.objects_fixed),
@@ -137,7 +138,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Stats;
+    use crate::snapshot::stats::Stats;
 
     fn snapshot(stacks: &[(u32, i64, i64)]) -> Snapshot {
         let record = |&(id, alloc_bytes, inuse_bytes): &(u32, i64, i64)| StackRecord {

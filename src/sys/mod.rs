@@ -3,10 +3,13 @@
 //! Contract of this folder, which is all that another system or processor has to supply: nothing here allocates with
 //! malloc, nothing panics, and every function marked `Context: hook` leaves errno alone or says that it doesn't.
 
-pub mod allocator;
-pub mod clock;
-pub mod errno;
-pub mod float;
-pub mod fork;
-pub mod pages;
+mod glibc;
+pub mod guard;
+mod linux;
+pub mod lock;
 pub mod thread;
+mod x86_64;
+
+pub use glibc::errno;
+pub use linux::{clock, pages, stderr};
+pub use x86_64::{call, float, registers};

@@ -12,7 +12,7 @@ use core::cell::UnsafeCell;
 /// go/interpose/entries.h: `countdown` is first.
 #[repr(C)]
 pub struct ThreadState {
-    /// See [`crate::sampler`]: counts down to the threshold; [`crate::sampler::GUARD`] while we are inside.
+    /// See [`crate::record::sampler`]: counts down to the threshold; [`crate::sys::guard::GUARD`] while we are inside.
     pub countdown: u64,
     /// The threshold that `countdown` was drawn above; 0 before the first draw.
     pub base: u64,
@@ -24,7 +24,7 @@ pub struct ThreadState {
     pub stack_low: u64,
     /// End of the part of this thread's own stack known to be readable; 0 when nothing is known.
     pub stack_high: u64,
-    /// The countdown that a fork under way will put back; see [`crate::sys::fork`].
+    /// The countdown that a fork under way will put back; see [`crate::control::fork`].
     pub countdown_at_fork: u64,
     _reserved: u64,
 }

@@ -13,9 +13,10 @@ use gimli::{
 };
 
 use super::stack_memory::StackMemory;
-use crate::frame::{End, Frame};
-use crate::hash::mix;
-use crate::module::Entry;
+use crate::sys::registers::Registers;
+use crate::tables::frame::{End, Frame};
+use crate::tables::hash::mix;
+use crate::tables::objects::Entry;
 
 type Slice = gimli::EndianSlice<'static, LittleEndian>;
 
@@ -23,17 +24,6 @@ type Slice = gimli::EndianSlice<'static, LittleEndian>;
 const RBP: Register = Register(6);
 const RSP: Register = Register(7);
 const RETURN_ADDRESS: Register = Register(16);
-
-/// The registers that a walk follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// Return address (for a frame that a signal interrupted: its instruction pointer plus one).
-    pub ip: u64,
-    /// Stack pointer once the call has returned.
-    pub sp: u64,
-    /// Frame pointer register, whatever the code uses it for.
-    pub bp: u64,
-}
 
 /// What the tables say of one return address, as far as a walk needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,11 +44,23 @@ use core::sync::atomic::{
 };
 
 use super::StackBuffer;
-use super::cfi::Registers;
 use super::stack_memory::StackMemory;
-use crate::frame::{End, Frame};
-use crate::module::{self, Entry};
-use crate::stats::GoFrames;
+use crate::sys::registers::Registers;
+use crate::tables::frame::{End, Frame};
+use crate::tables::objects::{self, Entry};
+
+/// Whether Go frames are joined to C stacks, and if not, why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum GoFrames {
+    /// No Go side has asked for it (a C or Rust program, or the Go package isn't initialised yet).
+    #[default]
+    NotAsked = 0,
+    /// The check at start passed: stacks run from C through the goroutine to `runtime.goexit`.
+    Joined = 1,
+    /// The check at start failed; the Go side knows what was wrong (`GoFramesProblem`). C frames only.
+    CheckFailed = 2,
+}
 
 /// The return address into `runtime.asmcgocall`; 0 while Go frames are off.
 static BOUNDARY: AtomicU64 = AtomicU64::new(0);
@@ -119,7 +131,7 @@ pub fn is_copied_boundary(ip: u64, object: &Entry) -> bool {
 /// The same for the return address into crosscall2.
 #[cold]
 fn is_copied_callback(ip: u64, callback: u64) -> bool {
-    callback != 0 && module::find(ip).is_some_and(|object| is_copy(callback, ip, RESTORE_CODE, object))
+    callback != 0 && objects::find(ip).is_some_and(|object| is_copy(callback, ip, RESTORE_CODE, object))
 }
 
 /// Whether `object`'s code at `start` is, byte for byte, the known code at `known`.

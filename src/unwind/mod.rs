@@ -9,12 +9,13 @@
 
 pub mod cfi;
 pub mod go;
+pub mod scratch;
 pub mod stack_memory;
 
-use crate::frame::{End, Frame, ModuleId};
-use crate::module;
+use crate::sys::registers::Registers;
 use crate::sys::thread::ThreadState;
-use cfi::Registers;
+use crate::tables::frame::{End, Frame, ModuleId};
+use crate::tables::objects;
 use stack_memory::StackMemory;
 
 /// Frames kept of a stack: Go's own profiles keep 128; C recursion runs deeper.
@@ -25,7 +26,7 @@ const LARGEST_FRAME: u64 = 16 << 20;
 /// Handlers that interrupted each other, at most.
 const MAX_SIGNALS: u32 = 4;
 
-/// Room for one stack; hooks borrow theirs from [`crate::hook::scratch`].
+/// Room for one stack; hooks borrow theirs from [`crate::unwind::scratch`].
 pub struct StackBuffer {
     frames: [Frame; MAX_FRAMES],
     length: usize,
@@ -87,7 +88,7 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
     let mut registers = start;
     let mut signals = 0;
     // The object of the previous frame. Its code is on our stack, so it stays loaded: no need to ask again.
-    let mut module: Option<&'static module::Entry> = None;
+    let mut module: Option<&'static objects::Entry> = None;
     loop {
         let ip = registers.ip;
         if ip == 0 {
@@ -105,7 +106,7 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
             go::Seam::None => {}
         }
         if !module.is_some_and(|module| (module.map_start..module.map_end).contains(&ip)) {
-            module = module::find(ip.wrapping_sub(1));
+            module = objects::find(ip.wrapping_sub(1));
         }
         let Some(entry) = module else {
             // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
@@ -151,7 +152,7 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
     let mut memory = StackMemory::new(start.sp, thread);
     let mut registers = start;
     for _ in 0..16 {
-        let entry = module::find(registers.ip.wrapping_sub(1)).ok_or(End::BadGoStack)?;
+        let entry = objects::find(registers.ip.wrapping_sub(1)).ok_or(End::BadGoStack)?;
         // A static program that has found none. What follows would take C's stack for Go's.
         if entry.unwind_header.is_empty() {
             return Err(End::NoUnwindInfo);

@@ -23,8 +23,8 @@ fn forget() {
 
 fn main() -> std::io::Result<()> {
     let path = std::env::args().nth(1).expect("usage: rust-program PROFILE");
-    cgoheap::control::read_environment_once(); // before set_interval, which wins over it
-    cgoheap::sampler::set_interval(1); // every allocation; in production leave it at 512 KiB
+    cgoheap::record::settings::read_environment_once(); // before set_interval, which wins over it
+    cgoheap::record::sampler::set_interval(1); // every allocation; in production leave it at 512 KiB
     let mut names = Vec::new();
     remember(&mut names);
     forget();

@@ -2,7 +2,7 @@
 
 use super::super::testing::{frames, record, shared, show, site};
 use super::*;
-use crate::frame::End;
+use crate::tables::frame::End;
 
 struct Case {
     what: &'static str,
@@ -365,7 +365,7 @@ fn every_case_of_the_table_shows_what_it_says() {
     for case in CASES {
         let (frames, names) = frames(0x1001, case.captured);
         let record = StackRecord {
-            stack: crate::snapshot::Stack::made_up(1, case.site.map(site), frames.clone(), case.end),
+            stack: crate::tables::stacks::Stack::made_up(1, case.site.map(site), frames.clone(), case.end),
             ..record(1, Vec::new(), [1, 8, 1, 8])
         };
         let places = places(&record, &shared(names));

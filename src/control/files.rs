@@ -1,0 +1,79 @@
+//! Files that are there as a whole or not at all.
+
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::ffi::{CString, OsString};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Writes a file as a whole or not at all: under a hidden name in the same folder, then renamed. Mode 0600. With `replace` a
+/// file of that name, or a symbolic link, makes way. Context: control.
+///
+/// # Errors
+/// What the file system says; without `replace`, [`ErrorKind::AlreadyExists`].
+pub fn write_whole(path: &Path, contents: &[u8], replace: bool) -> io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
+    let (temporary, mut file) = loop {
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed)));
+        let temporary = path.with_file_name(hidden);
+        // O_EXCL follows no link and takes nobody's file; O_NOFOLLOW says so once more.
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .mode(0o600)
+            .open(&temporary);
+        match file {
+            Ok(file) => break (temporary, file),
+            // Left by a process that had our number and ended while it wrote. Not ours to remove: it may be alive in another
+            // container.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && NEXT.load(Relaxed) < 10_000 => {}
+            Err(error) => return Err(error),
+        }
+    };
+    let done = file
+        .write_all(contents)
+        .and_then(|()| rename(&temporary, path, replace));
+    if done.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    done
+}
+
+fn rename(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
+    if replace {
+        return std::fs::rename(from, to);
+    }
+    let [old, new] = [from, to].map(|path| CString::new(path.as_os_str().to_owned().into_vec()));
+    let (old, new) = (old?, new?);
+    // SAFETY: zero-terminated paths.
+    let result = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            old.as_ptr(),
+            libc::AT_FDCWD,
+            new.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // A file system without this kind of rename.
+        Some(libc::EINVAL | libc::ENOSYS) if std::fs::symlink_metadata(to).is_err() => std::fs::rename(from, to),
+        _ => Err(error),
+    }
+}
+
+/// Whether something other than a file is there, to be written to as it is: a device, a pipe, `/dev/stdout`.
+pub(crate) fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.mode() & libc::S_IFMT != libc::S_IFREG && !data.is_dir())
+}

@@ -1,0 +1,98 @@
+//! What is done for a block that the sampler has picked: the stack, the tables, the peak, the trigger of a dump.
+
+pub mod counting;
+pub mod sampler;
+pub mod settings;
+pub mod trigger;
+
+use core::ffi::c_void;
+
+use crate::sys::guard::Guard;
+use crate::sys::{clock, errno::ErrnoGuard, float::FloatGuard, registers::Registers, thread};
+use crate::tables::block::{self, SampledAlloc};
+use crate::tables::blocks;
+use crate::tables::counters::{COUNTERS, Counters};
+use crate::tables::frame::End;
+use crate::tables::peak;
+use crate::tables::stacks::{self, SiteView};
+use crate::tables::weight::Totals;
+use crate::unwind::{self, scratch};
+
+/// Books the allocation of `size` bytes at `block`, if the sampler picks it; `site` is asked only then. Context: hook.
+pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl FnOnce() -> Option<SiteView<'a>>) {
+    if Guard::is_held() {
+        return;
+    }
+    settings::read_environment_once();
+    let _float = FloatGuard::enter();
+    // SAFETY: the calling thread's own state; the reference ends before anything else looks at it.
+    let Some(weight) = sampler::charge(unsafe { &mut *thread::state() }, size as u64, !block.is_null()) else {
+        return;
+    };
+    if block.is_null() {
+        return;
+    }
+    let _errno = ErrnoGuard::save();
+    let _guard = Guard::enter();
+    let Some(mut stack) = scratch::borrow() else {
+        Counters::add(&COUNTERS.samples_lock_busy);
+        return;
+    };
+    // SAFETY: as above. The unwinder uses the stack bounds only.
+    let end = unwind::capture(caller, unsafe { &mut *thread::state() }, &mut stack);
+    count_end(end);
+    let record = stacks::intern(stack.frames(), end, site());
+    drop(stack);
+    let entry = SampledAlloc {
+        address: block as u64,
+        requested_size: size as u64,
+        weight,
+        time_nanos: clock::monotonic_coarse_nanos(),
+        stack: record.id(),
+        mark: block::current_mark(),
+    };
+    if blocks::insert(entry) {
+        let live_bytes = blocks::live_bytes();
+        peak::consider(live_bytes);
+        trigger::consider(live_bytes);
+        record.add(Totals {
+            objects_fixed: weight.objects_fixed(),
+            bytes: entry.bytes(),
+            variance: weight.variance(entry.requested_size) as f64,
+        });
+    }
+}
+
+/// Forgets the block, which is about to be freed. Context: hook.
+#[inline]
+pub fn forget(block: *mut c_void) -> Option<SampledAlloc> {
+    if block.is_null() || !blocks::filter::may_contain(block as u64) {
+        return None;
+    }
+    // Inside the profiler already (a signal handler, a fork's handlers): this thread may hold the lock itself.
+    let wait = !Guard::is_held();
+    let _errno = ErrnoGuard::save();
+    let _guard = Guard::enter();
+    blocks::remove(block as u64, wait)
+}
+
+/// Puts back a block whose realloc failed: it is as live as before. Context: hook.
+pub fn put_back(entry: SampledAlloc) {
+    let _errno = ErrnoGuard::save();
+    let _guard = Guard::enter();
+    blocks::put_back(entry);
+}
+
+fn count_end(end: End) {
+    let counter = match end {
+        End::Complete => return,
+        End::TooDeep => &COUNTERS.stacks_too_deep,
+        End::NoUnwindInfo => &COUNTERS.stacks_no_unwind_info,
+        End::BadUnwindInfo => &COUNTERS.stacks_bad_unwind_info,
+        End::UnreadableStack => &COUNTERS.stacks_unreadable,
+        End::GoSystemStack => &COUNTERS.stacks_go_system,
+        End::GoFramesOff => &COUNTERS.stacks_go_off,
+        End::BadGoStack => &COUNTERS.stacks_bad_go,
+    };
+    Counters::add(counter);
+}

@@ -1,0 +1,283 @@
+//! 2. **Sampler**: which allocation is sampled, and how much it stands for.
+//!
+//! # The process
+//!
+//! Sample points lie on the line of all bytes ever requested, a Poisson process with one point in R bytes on average
+//! (R is the *sampling interval*; Go calls it a rate, the profile a period). An allocation of S bytes is sampled when a
+//! point lies in it:
+//!
+//! ```text
+//!   p(S) = 1 - exp(-S / R)
+//! ```
+//!
+//! A sampled block then stands for 1/p blocks and S/p bytes (Horvitz and Thompson 1952): unbiased for counts and bytes,
+//! and, being the conditional expectation of the estimators that count points, never of larger variance than they.
+//! Worked numbers at R = 512 KiB: 16 bytes -> p = 1/32768, so a sample stands for 32,768 blocks; 512 KiB -> p = 0.632,
+//! 1.58 blocks; 5 MiB -> p = 0.99995. R = 1 samples everything, exactly: p = 1. (Blocks of no bytes are sampled at R = 1
+//! only.)
+//!
+//! # The countdown
+//!
+//! Each thread has the distance to its next point as a countdown *above a global threshold*. The unsampled path is: take
+//! the size off the countdown, compare with the threshold, store. One comparison serves four purposes:
+//!
+//! ```text
+//!   2^64 ----------------------------------------------------------
+//!          threshold + distance   countdown of a thread
+//!          threshold              below: slow path. `set_interval` raises it above every
+//!                                 countdown there is, so each thread's next allocation notices
+//!   2^36   FIRST_THRESHOLD
+//!      1   GUARD                  this thread is inside the profiler: do nothing
+//!      0   a thread's first allocation: nothing drawn yet
+//! ```
+//!
+//! The distance is exponentially distributed, hence without memory: what is left of it when the interval changes can be
+//! thrown away and drawn anew, and a thread's first allocation is charged against its first draw like any other. Work
+//! done under the guard is not charged.
+
+use core::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::record::counting;
+use crate::sys::lock::Lock;
+use crate::sys::thread::ThreadState;
+use crate::tables::weight::Weight;
+
+/// Mean bytes between samples when nobody says otherwise: that of Go's own heap profile.
+pub const DEFAULT_INTERVAL: u64 = 512 * 1024;
+/// The largest interval that [`set_interval`] takes.
+pub const MAX_INTERVAL: u64 = 1 << 40;
+
+/// With sampling off a thread looks in this many bytes.
+const OFF_DISTANCE: u64 = 1 << 36;
+const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
+
+/// Read by every allocation, written by `set_interval` only: it stays in every core's cache.
+pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
+/// The same for the entries of the whole-process door (go/interpose/entries.h), or KEEP_OUT when that door stays closed: above
+/// every countdown. It is told so once, before main.
+#[unsafe(export_name = "cgoheap_entry_threshold")]
+static ENTRY_THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
+const KEEP_OUT: u64 = u64::MAX;
+/// Atomic, because threads read it while `set_interval` writes; always written before THRESHOLD.
+static INTERVAL: AtomicU64 = AtomicU64::new(DEFAULT_INTERVAL);
+/// Set once by `switch_off_for_good`. Protected by SETTING.
+static OFF_FOR_GOOD: AtomicBool = AtomicBool::new(false);
+/// Whether the program has set the interval: then the environment's comes too late. Protected by SETTING.
+static SET_BY_PROGRAM: AtomicBool = AtomicBool::new(false);
+/// Serialises `set_interval`.
+static SETTING: Lock<()> = Lock::new(());
+
+/// The longest distance ever drawn for an interval: exp(-64) of all draws would be longer, 1 in 6e27.
+const fn longest_distance(interval: u64) -> u64 {
+    match interval {
+        0 => OFF_DISTANCE,
+        1 | COUNT_ONLY => 0,
+        _ => interval.saturating_mul(64),
+    }
+}
+
+/// Mean bytes between samples; 0 is off. Context: any.
+pub fn interval() -> u64 {
+    match INTERVAL.load(Acquire) {
+        COUNT_ONLY => BEFORE_COUNTING.load(Relaxed),
+        interval => interval,
+    }
+}
+
+/// Sets the mean bytes between samples; every thread's next allocation obeys. Returns false, and changes nothing, above
+/// [`MAX_INTERVAL`] or after some 2^28 changes of the interval. Context: control.
+pub fn set_interval(interval: u64) -> bool {
+    if interval > MAX_INTERVAL {
+        return false;
+    }
+    let _setting = SETTING.lock();
+    SET_BY_PROGRAM.store(true, Relaxed);
+    set_interval_locked(interval)
+}
+
+/// The same for the environment's wish, which gives way to the program's. Context: hook.
+pub fn set_interval_from_environment(interval: u64) -> bool {
+    let Some(_setting) = SETTING.lock_bounded() else {
+        return false;
+    };
+    interval <= MAX_INTERVAL && !SET_BY_PROGRAM.load(Relaxed) && set_interval_locked(interval)
+}
+
+fn set_interval_locked(interval: u64) -> bool {
+    let old = INTERVAL.load(Relaxed);
+    if OFF_FOR_GOOD.load(Relaxed) {
+        return interval == 0;
+    }
+    if old == COUNT_ONLY {
+        BEFORE_COUNTING.store(interval, Relaxed);
+        return true;
+    }
+    old == interval || change(old, interval)
+}
+
+/// Makes every thread draw anew. With SETTING held.
+fn change(old: u64, interval: u64) -> bool {
+    // Above every countdown drawn with the old interval, and with the new one by a thread that saw it before the threshold.
+    let step = longest_distance(old).max(longest_distance(interval)) + 1;
+    let Some(raised) = THRESHOLD.load(Relaxed).checked_add(step) else {
+        return false;
+    };
+    if raised.checked_add(longest_distance(MAX_INTERVAL)).is_none() {
+        return false;
+    }
+    INTERVAL.store(interval, Release);
+    THRESHOLD.store(raised, Release);
+    if ENTRY_THRESHOLD.load(Relaxed) != KEEP_OUT {
+        ENTRY_THRESHOLD.store(raised, Relaxed);
+    }
+    true
+}
+
+/// Sets the interval to 0 and ends counting; later calls of [`set_interval`] and [`start_count`] are refused. Context:
+/// control.
+pub fn switch_off_for_good() -> bool {
+    let _setting = SETTING.lock();
+    OFF_FOR_GOOD.store(true, Relaxed);
+    let old = INTERVAL.load(Relaxed);
+    old == 0 || change(old, 0)
+}
+
+/// The interval of threads that only count, for [`crate::record::counting`].
+const COUNT_ONLY: u64 = u64::MAX;
+/// The interval to go back to after counting. Atomic, because [`interval`] reads it; written under SETTING, before INTERVAL.
+static BEFORE_COUNTING: AtomicU64 = AtomicU64::new(0);
+
+/// Starts an exact count: allocations are counted, in the whole process and instead of being sampled, until all counts have
+/// been stopped; then the interval is what it was, or was set to meanwhile. `None`, and nothing changed, where
+/// [`crate::record::counting::start`] says so, after [`switch_off_for_good`], and after some 2^28 changes of the interval. Context:
+/// control.
+///
+/// # Safety
+/// As for [`crate::record::counting::start`].
+pub unsafe fn start_count(running: *mut u8, mark: *mut u64) -> Option<usize> {
+    let _setting = SETTING.lock();
+    if OFF_FOR_GOOD.load(Relaxed) {
+        return None;
+    }
+    // SAFETY: passed on to the caller.
+    let count = unsafe { counting::start(running, mark) }?;
+    let old = INTERVAL.load(Relaxed);
+    if old != COUNT_ONLY {
+        BEFORE_COUNTING.store(old, Relaxed);
+        if !change(old, COUNT_ONLY) {
+            counting::stop(count);
+            return None;
+        }
+    }
+    Some(count)
+}
+
+/// Stops an exact count and returns its allocations and requested bytes; `None` when there is no such count. Context: control.
+pub fn stop_count(count: usize) -> Option<(u64, u64)> {
+    let _setting = SETTING.lock();
+    if counting::is_only(count) && INTERVAL.load(Relaxed) == COUNT_ONLY {
+        // First, so that allocations leave the count alone while `stop` waits for those that look at it. Should the changes
+        // be used up, allocations go on being charged to nobody.
+        change(COUNT_ONLY, BEFORE_COUNTING.load(Relaxed));
+    }
+    counting::stop(count)
+}
+
+/// Keeps the setting whole across a fork: the child's calls of [`set_interval`] must not wait for a thread that it lacks.
+pub fn lock_for_fork() {
+    SETTING.lock_for_fork();
+}
+
+/// # Safety
+/// As for [`Lock::unlock_after_fork`].
+pub unsafe fn unlock_after_fork() {
+    // SAFETY: passed on to the caller.
+    unsafe { SETTING.unlock_after_fork() }
+}
+
+/// Charges a request for `size` bytes that the fast path did not pass. `Some(weight)`: sample it. A request that failed is
+/// charged like any other, as on the fast path, or the distance would not be without memory; only exact counting leaves it
+/// out. Context: hook; not under the guard.
+pub fn charge(thread: &mut ThreadState, size: u64, succeeded: bool) -> Option<Weight> {
+    let (threshold, interval) = consistent_setting();
+    if thread.base != threshold {
+        thread.base = threshold;
+        thread.interval_bytes = interval;
+        thread.countdown = draw_countdown(thread, threshold, interval);
+    }
+    let distance = thread.countdown.saturating_sub(threshold);
+    match thread.interval_bytes {
+        0 => {
+            thread.countdown = draw_countdown(thread, threshold, 0);
+            None
+        }
+        1 => Some(Weight::of(size, 1)),
+        COUNT_ONLY => {
+            if succeeded {
+                counting::add(size);
+            }
+            None
+        }
+        _ if distance >= size => {
+            thread.countdown -= size;
+            None
+        }
+        interval => {
+            thread.countdown = draw_countdown(thread, threshold, interval);
+            Some(Weight::of(size, interval))
+        }
+    }
+}
+
+/// Threshold and interval. `set_interval` writes the interval first: a thread that reads between the two writes gets the
+/// new interval with the old threshold, and draws once more at its next allocation.
+fn consistent_setting() -> (u64, u64) {
+    loop {
+        let threshold = THRESHOLD.load(Acquire);
+        let interval = INTERVAL.load(Acquire);
+        if THRESHOLD.load(Relaxed) == threshold {
+            return (threshold, interval);
+        }
+    }
+}
+
+/// A countdown for the distance to the next sample point: the floor of an exponential variable of mean `interval`.
+fn draw_countdown(thread: &mut ThreadState, threshold: u64, interval: u64) -> u64 {
+    match interval {
+        0 => threshold + OFF_DISTANCE,
+        // Below the threshold from the start: a block of no bytes gets here too.
+        1 | COUNT_ONLY => threshold - 1,
+        _ => {
+            let distance = -libm::log(next_uniform(&mut thread.random)) * interval as f64;
+            threshold + (distance as u64).min(longest_distance(interval))
+        }
+    }
+}
+
+/// Uniform in (0, 1] with 53 bits: xorshift64* (Vigna 2016), seeded per thread from the clock and its own address.
+fn next_uniform(state: &mut u64) -> f64 {
+    if *state == 0 {
+        let seed = crate::sys::clock::monotonic_coarse_nanos() ^ (core::ptr::from_ref(state) as u64).rotate_left(32);
+        *state = splitmix(seed ^ SEEDS.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed)) | 1;
+    }
+    let mut x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    let bits = x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
+    (bits + 1) as f64 / (1u64 << 53) as f64
+}
+
+/// Keeps threads apart that start at the same tick at a reused address.
+static SEEDS: AtomicU64 = AtomicU64::new(0);
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): spreads a seed over all bits.
+fn splitmix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

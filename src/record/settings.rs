@@ -1,0 +1,250 @@
+//! Settings: the sampling interval, from the environment or from the program, and whether dumps are wanted.
+//!
+//! ```text
+//!   CGOHEAP=rate=512KiB     read at the first allocation or the first call of ours, whichever comes first
+//!   SetRate / cgoheap_set_rate / set_interval    later, and wins
+//!   CGOHEAP=dump=/var/tmp/shop,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=16      see [`crate::control::dump`]
+//! ```
+//!
+//! The environment is not read in a setuid program (secure_getenv(3)). Reading it may happen inside malloc: it allocates
+//! nothing, and what it can't understand it says once, straight to stderr.
+
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::record::sampler;
+use crate::record::trigger::{self, Asked};
+use crate::sys::{clock, errno::ErrnoGuard, float::FloatGuard};
+
+const UNREAD: u32 = 0;
+const READING: u32 = 1;
+const READ: u32 = 2;
+static ENVIRONMENT: AtomicU32 = AtomicU32::new(UNREAD);
+/// Wall-clock time when the environment was read. Atomic, because the first allocation, in any thread, sets it.
+static STARTED_NANOS: AtomicU64 = AtomicU64::new(0);
+
+/// When the program made its first allocation or called us first: nanoseconds since the epoch. Context: any.
+pub fn started_nanos() -> i64 {
+    STARTED_NANOS.load(Relaxed) as i64
+}
+
+// SAFETY: as in secure_getenv(3).
+unsafe extern "C" {
+    fn secure_getenv(name: *const c_char) -> *const c_char;
+}
+
+/// Obeys `CGOHEAP`, once. Context: hook.
+#[inline]
+pub fn read_environment_once() {
+    if ENVIRONMENT.load(Acquire) != READ {
+        read_environment();
+    }
+}
+
+#[cold]
+fn read_environment() {
+    if ENVIRONMENT.compare_exchange(UNREAD, READING, Acquire, Acquire).is_err() {
+        return;
+    }
+    STARTED_NANOS.store(clock::wall_nanos() as u64, Relaxed);
+    let _errno = ErrnoGuard::save();
+    let _float = FloatGuard::enter();
+    // SAFETY: a zero-terminated name; the result is a zero-terminated string of the environment, or null.
+    let value = unsafe { secure_getenv(c"CGOHEAP".as_ptr()) };
+    if !value.is_null() {
+        // SAFETY: as above; nobody changes the environment while the program's first allocation is under way.
+        let settings = parse(unsafe { CStr::from_ptr(value) }.to_bytes(), &mut |problem, what| {
+            crate::sys::stderr::warn(&[
+                b"cgoheap: CGOHEAP: ",
+                problem.as_bytes(),
+                b" \"",
+                what,
+                b"\": ignored. Known: rate=BYTES, for example CGOHEAP=rate=512KiB (1 samples everything, 0 nothing); \
+                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES\n",
+            ])
+        });
+        if let Some(rate) = settings.rate {
+            sampler::set_interval_from_environment(rate);
+        }
+        trigger::configure(&settings.dump);
+    }
+    ENVIRONMENT.store(READ, Release);
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Settings<'a> {
+    rate: Option<u64>,
+    dump: Asked<'a>,
+}
+
+fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -> Settings<'a> {
+    let mut settings = Settings::default();
+    for item in text
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+    {
+        let (key, value) = item.split_at(
+            item.iter()
+                .position(|byte| *byte == b'=')
+                .map_or(item.len(), |at| at + 1),
+        );
+        let dump = &mut settings.dump;
+        // Each arm leaves the setting alone and says what it must be, or nothing.
+        let wrong = match key {
+            b"rate=" => {
+                let rate = parse_size(value).filter(|rate| *rate <= sampler::MAX_INTERVAL);
+                set(&mut settings.rate, rate, "not a number of bytes up to 1TiB:")
+            }
+            b"dump=" => {
+                let prefix = Some(value).filter(|value| (1..=trigger::MAX_PREFIX).contains(&value.len()));
+                set(&mut dump.prefix, prefix, "not a path of 1 to 1024 bytes:")
+            }
+            b"limit=" => {
+                let limit = parse_size(value).filter(|limit| *limit > 0);
+                set(&mut dump.limit, limit, "not a number of bytes above 0:")
+            }
+            b"grow=" => {
+                let factor = core::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse::<f64>().ok());
+                let factor = factor.filter(|factor| (1.01..=1000.0).contains(factor));
+                set(&mut dump.grow, factor, "not a factor from 1.01 to 1000:")
+            }
+            b"signal=" => set(&mut dump.signal, parse_signal(value), "neither SIGUSR1 nor SIGUSR2:"),
+            b"keep=" => {
+                let keep = core::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let keep = keep.filter(|keep| (1..=10_000).contains(keep));
+                set(&mut dump.keep, keep, "not a number of files from 1 to 10000:")
+            }
+            _ => Some("unknown setting"),
+        };
+        if let Some(problem) = wrong {
+            complain(problem, item);
+        }
+    }
+    let dump = &settings.dump;
+    let wanted = dump.limit.is_some() || dump.grow.is_some() || dump.signal.is_some();
+    if dump.prefix.is_none() && (wanted || dump.keep.is_some()) {
+        complain(
+            "limit, grow, signal and keep say when to dump, and need dump=PREFIX to say where:",
+            text,
+        );
+    }
+    if dump.prefix.is_some() && !wanted {
+        complain("dump= needs limit=, grow= or signal= to say when:", text);
+        settings.dump = Asked::default();
+    }
+    settings
+}
+
+/// Sets what could be read; else says what is wrong.
+fn set<T>(setting: &mut Option<T>, value: Option<T>, problem: &'static str) -> Option<&'static str> {
+    if value.is_none() {
+        return Some(problem);
+    }
+    *setting = value;
+    None
+}
+
+/// The two signals that are the program's own to use.
+fn parse_signal(name: &[u8]) -> Option<i32> {
+    match name.strip_prefix(b"SIG").unwrap_or(name) {
+        b"USR1" => Some(libc::SIGUSR1),
+        b"USR2" => Some(libc::SIGUSR2),
+        _ => None,
+    }
+}
+
+/// `512`, `512KiB`, `1MiB`, `2GiB`; the short `K`, `M` and `G` mean the same.
+fn parse_size(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = core::str::from_utf8(number).ok()?.parse().ok()?;
+    let shift = match unit {
+        b"" | b"B" => 0,
+        b"KiB" | b"K" => 10,
+        b"MiB" | b"M" => 20,
+        b"GiB" | b"G" => 30,
+        b"TiB" | b"T" => 40,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(text: &str) -> (Option<u64>, usize) {
+        let mut complaints = 0;
+        (parse(text.as_bytes(), &mut |_, _| complaints += 1).rate, complaints)
+    }
+
+    #[test]
+    fn sizes_with_and_without_unit_are_understood() {
+        assert_eq!(rate("rate=512KiB"), (Some(512 << 10), 0));
+        assert_eq!(rate("rate=1"), (Some(1), 0));
+        assert_eq!(rate(" rate=0 ,"), (Some(0), 0));
+        assert_eq!(rate("rate=2G"), (Some(2 << 30), 0));
+        assert_eq!(rate(""), (None, 0));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_complained_of_and_changes_nothing() {
+        assert_eq!(rate("rate="), (None, 1));
+        assert_eq!(rate("rate=-1"), (None, 1));
+        assert_eq!(rate("rate=10KB"), (None, 1));
+        assert_eq!(rate("rate=99999999999999999999"), (None, 1));
+        assert_eq!(rate("rate=16777216TiB"), (None, 1));
+        assert_eq!(rate("speed=1,rate=64K"), (Some(64 << 10), 1));
+    }
+
+    fn dumps(text: &str) -> (Asked<'_>, usize) {
+        let mut complaints = 0;
+        (parse(text.as_bytes(), &mut |_, _| complaints += 1).dump, complaints)
+    }
+
+    #[test]
+    fn dumps_need_a_place_and_an_occasion() {
+        let all = Asked {
+            prefix: Some(b"/var/tmp/x=y"),
+            limit: Some(2 << 30),
+            grow: Some(1.5),
+            signal: Some(libc::SIGUSR2),
+            keep: Some(4),
+        };
+        assert_eq!(
+            dumps("dump=/var/tmp/x=y,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=4"),
+            (all, 0)
+        );
+        assert_eq!(dumps("dump=a,signal=USR1").0.signal, Some(libc::SIGUSR1));
+        assert_eq!(dumps("dump=a"), (Asked::default(), 1));
+        assert_eq!(dumps("dump=a,keep=3"), (Asked::default(), 1));
+        assert_eq!(dumps("limit=1G").1, 1);
+        for bad in [
+            "limit=0",
+            "limit=x",
+            "grow=1",
+            "grow=NaN",
+            "grow=inf",
+            "grow=2x",
+            "signal=SIGKILL",
+            "signal=12",
+            "keep=0",
+            "keep=-1",
+            "dump=",
+        ] {
+            let text = format!("dump=a,limit=1G,{bad}");
+            let (asked, complaints) = dumps(&text);
+            assert_eq!(
+                (asked.prefix, asked.limit, complaints),
+                (Some(&b"a"[..]), Some(1 << 30), 1),
+                "{bad}"
+            );
+        }
+    }
+}

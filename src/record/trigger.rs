@@ -1,0 +1,193 @@
+//! When a dump is due: live memory has passed a limit or grown by a factor. A hook compares and wakes, nothing else.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::sys::errno::ErrnoGuard;
+use crate::tables::blocks;
+
+/// Why a dump is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Reason {
+    /// Live memory has passed `limit=`.
+    Limit = 0,
+    /// It has grown by the factor since the last dump.
+    Grow = 1,
+    /// The signal came.
+    Signal = 2,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Reason; 3] = [Reason::Limit, Reason::Grow, Reason::Signal];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Reason::Limit => "limit",
+            Reason::Grow => "grow",
+            Reason::Signal => "signal",
+        }
+    }
+
+    /// The reason with this number.
+    pub fn from_number(number: i32) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| *reason as i32 == number)
+    }
+}
+
+/// What the environment asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Asked<'a> {
+    /// `dump=`: what file names begin with, or a folder.
+    pub prefix: Option<&'a [u8]>,
+    /// `limit=`: bytes.
+    pub limit: Option<u64>,
+    /// `grow=`: a factor.
+    pub grow: Option<f64>,
+    /// `signal=`: its number.
+    pub signal: Option<i32>,
+    /// `keep=`: files.
+    pub keep: Option<u32>,
+}
+
+/// The longest prefix.
+pub const MAX_PREFIX: usize = 1024;
+/// Without `grow=`, the factor after the limit was passed.
+const DEFAULT_GROWTH: f64 = 1.25;
+/// Without `limit=`, growth counts from at least this many live bytes: what a program starts with is no news.
+const LEAST_BASE: u64 = 32 << 20;
+const DEFAULT_KEEP: u32 = 16;
+
+struct Prefix(UnsafeCell<[u8; MAX_PREFIX]>);
+// SAFETY: written once, before PREFIX_LENGTH is set, and only read after that.
+unsafe impl Sync for Prefix {}
+
+/// A copy: the environment may be written over.
+static PREFIX: Prefix = Prefix(UnsafeCell::new([0; MAX_PREFIX]));
+/// 0: no dumps. All of these are atomic because the first allocation, in any thread, sets them.
+static PREFIX_LENGTH: AtomicUsize = AtomicUsize::new(0);
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+static KEEP: AtomicU32 = AtomicU32::new(DEFAULT_KEEP);
+/// Bits of an f64; 0: neither `limit=` nor `grow=`.
+static GROWTH: AtomicU64 = AtomicU64::new(0);
+/// Whether the next threshold is the limit.
+static LIMIT_NEXT: AtomicBool = AtomicBool::new(false);
+/// Live bytes at which the next dump is due; read by every sample.
+static THRESHOLD: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Live bytes when the last threshold was passed: growth counts from there.
+static PASSED_AT: AtomicU64 = AtomicU64::new(0);
+/// 1: a dump is due. What [`wait`] sleeps on.
+static DUE: AtomicU32 = AtomicU32::new(0);
+/// Takes over what the environment asks for, if it asks for dumps at all. Once. Context: hook.
+pub fn configure(asked: &Asked) {
+    let Some(prefix) = asked.prefix.filter(|prefix| prefix.len() <= MAX_PREFIX) else {
+        return;
+    };
+    // SAFETY: called once, and nobody reads before the length is set.
+    let room = unsafe { &mut *PREFIX.0.get() };
+    room.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
+    SIGNAL.store(asked.signal.unwrap_or(0), Relaxed);
+    KEEP.store(asked.keep.unwrap_or(DEFAULT_KEEP), Relaxed);
+    if asked.limit.is_some() || asked.grow.is_some() {
+        let factor = asked.grow.unwrap_or(DEFAULT_GROWTH);
+        GROWTH.store(factor.to_bits(), Relaxed);
+        LIMIT_NEXT.store(asked.limit.is_some(), Relaxed);
+        THRESHOLD.store(asked.limit.unwrap_or((LEAST_BASE as f64 * factor) as u64), Relaxed);
+    }
+    PREFIX_LENGTH.store(prefix.len(), Release);
+}
+
+/// Live memory is `live_bytes` after a sample was entered: wakes whoever writes. Context: hook.
+#[inline]
+pub fn consider(live_bytes: u64) {
+    if live_bytes >= THRESHOLD.load(Relaxed) {
+        due(live_bytes);
+    }
+}
+
+#[cold]
+fn due(live_bytes: u64) {
+    // Whoever takes the threshold away wakes; the writer sets the next one.
+    if THRESHOLD.swap(u64::MAX, AcqRel) == u64::MAX {
+        return;
+    }
+    PASSED_AT.store(live_bytes, Relaxed);
+    DUE.store(1, Release);
+    let _errno = ErrnoGuard::save();
+    // SAFETY: wakes waiters on a word that is always there.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            DUE.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        )
+    };
+}
+
+/// Blocks the calling thread until a dump is due, and says why. One thread at a time. Context: control.
+pub fn wait() -> Reason {
+    while DUE.swap(0, AcqRel) == 0 {
+        // SAFETY: waits on a word that is always there; no timeout.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                DUE.as_ptr(),
+                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                0,
+                core::ptr::null::<libc::timespec>(),
+            )
+        };
+    }
+    match LIMIT_NEXT.swap(false, Relaxed) {
+        true => Reason::Limit,
+        false => Reason::Grow,
+    }
+}
+
+/// The prefix, when dumps are asked for. Context: control.
+pub fn prefix() -> Option<&'static OsStr> {
+    let length = PREFIX_LENGTH.load(Acquire);
+    // SAFETY: once the length is set nobody writes.
+    let bytes = unsafe { &*PREFIX.0.get() }.get(..length)?;
+    (length != 0).then(|| OsStr::from_bytes(bytes))
+}
+
+/// Sets the next threshold, as after a dump. Context: control.
+pub fn skip(reason: Reason) {
+    if reason != Reason::Signal {
+        let next = PASSED_AT.load(Relaxed) as f64 * f64::from_bits(GROWTH.load(Relaxed));
+        THRESHOLD.store((next as u64).max(1), Release);
+        // It may have been passed while the profile was being made.
+        consider(blocks::live_bytes());
+    }
+}
+
+/// In a forked child, whose writer is the parent's: the next threshold counts.
+pub fn reset_in_child() {
+    if THRESHOLD.load(Relaxed) == u64::MAX {
+        DUE.store(0, Relaxed);
+        LIMIT_NEXT.store(false, Relaxed);
+        skip(Reason::Grow);
+    }
+}
+
+/// The number of the signal that asks for a dump; 0: none. Context: control.
+pub fn signal() -> i32 {
+    SIGNAL.load(Relaxed)
+}
+
+/// How many files stay. Context: control.
+pub fn keep() -> usize {
+    KEEP.load(Relaxed) as usize
+}
+
+/// Whether there are thresholds. Context: control.
+pub fn has_thresholds() -> bool {
+    GROWTH.load(Relaxed) != 0
+}

@@ -1,0 +1,3 @@
+//! What glibc gives.
+
+pub mod errno;

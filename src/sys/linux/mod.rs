@@ -1,0 +1,5 @@
+//! What linux gives.
+
+pub mod clock;
+pub mod pages;
+pub mod stderr;

@@ -1,0 +1,120 @@
+//! Memory for our tables, straight from mmap: malloc can't be asked from inside malloc.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::sys::errno::ErrnoGuard;
+
+/// Bytes mapped for tables and not given back. Atomic, because every thread that grows a table adds to it.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that cgoheap has mapped for its tables.
+pub fn mapped_bytes() -> u64 {
+    MAPPED.load(Relaxed)
+}
+
+/// Where our mappings are, so that a reader of /proc/self/smaps can tell them from others: start and bytes, 0 where there is
+/// none. Mappings beyond these slots are counted in [`mapped_bytes`] only. Atomic, because maps and unmaps of several
+/// threads write different slots, and a reader may find a mapping that comes or goes at that moment.
+static RANGES: [(AtomicUsize, AtomicUsize); 1024] = [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 1024];
+
+/// Start and length of our mappings, as far as they are known. Context: control.
+pub fn ranges() -> impl Iterator<Item = (usize, usize)> {
+    RANGES
+        .iter()
+        .map(|(start, bytes)| (start.load(Relaxed), bytes.load(Relaxed)))
+        .filter(|&(start, bytes)| start != 0 && bytes != 0)
+}
+
+fn note(start: usize, bytes: usize) {
+    for slot in &RANGES {
+        if slot.0.load(Relaxed) == 0 && slot.0.compare_exchange(0, start, Relaxed, Relaxed).is_ok() {
+            slot.1.store(bytes, Relaxed);
+            return;
+        }
+    }
+}
+
+fn forget(start: usize) {
+    if let Some(slot) = RANGES.iter().find(|slot| slot.0.load(Relaxed) == start) {
+        slot.1.store(0, Relaxed);
+        slot.0.store(0, Relaxed);
+    }
+}
+
+/// Maps `bytes` (rounded up to pages) of zeroed memory, or `None` when the system refuses. Context: hook.
+pub fn map(bytes: usize) -> Option<NonNull<u8>> {
+    let bytes = bytes.checked_next_multiple_of(PAGE)?;
+    let _errno = ErrnoGuard::save();
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
+    let start = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    MAPPED.fetch_add(bytes as u64, Relaxed);
+    note(start as usize, bytes);
+    NonNull::new(start.cast())
+}
+
+/// Gives back what [`map`] gave. Context: hook.
+///
+/// # Safety
+/// `start` and `bytes` are those of one call of [`map`], and nobody uses the memory any more.
+pub unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+    let bytes = bytes.next_multiple_of(PAGE);
+    let _errno = ErrnoGuard::save();
+    forget(start.as_ptr() as usize); // before the kernel may give the address to another thread
+    // SAFETY: the caller hands over a mapping of ours that nobody uses.
+    unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+    MAPPED.fetch_sub(bytes as u64, Relaxed);
+}
+
+/// Makes a mapping larger or smaller; it may move. `None`, and nothing has changed, when the system refuses. Context: control.
+///
+/// # Safety
+/// As for [`unmap`], but the contents stay, as far as the new size goes.
+pub unsafe fn remap(start: NonNull<u8>, bytes: usize, new_bytes: usize) -> Option<NonNull<u8>> {
+    let (bytes, new_bytes) = (
+        bytes.checked_next_multiple_of(PAGE)?,
+        new_bytes.checked_next_multiple_of(PAGE)?,
+    );
+    let _errno = ErrnoGuard::save();
+    forget(start.as_ptr() as usize);
+    // SAFETY: the caller hands over a mapping of ours.
+    let moved = unsafe { libc::mremap(start.as_ptr().cast(), bytes, new_bytes, libc::MREMAP_MAYMOVE) };
+    if moved == libc::MAP_FAILED {
+        note(start.as_ptr() as usize, bytes);
+        return None;
+    }
+    note(moved as usize, new_bytes);
+    MAPPED.fetch_add(new_bytes as u64, Relaxed);
+    MAPPED.fetch_sub(bytes as u64, Relaxed);
+    NonNull::new(moved.cast())
+}
+
+/// The page size of linux/amd64.
+pub const PAGE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_known_until_it_is_given_back() {
+        let start = map(3 * PAGE).unwrap();
+        let known = || ranges().any(|range| range == (start.as_ptr() as usize, 3 * PAGE));
+        assert!(known());
+        // SAFETY: mapped above, used by nobody.
+        unsafe { unmap(start, 3 * PAGE) };
+        assert!(!known());
+    }
+}

@@ -1,0 +1,14 @@
+//! What is known: stacks, blocks, loaded objects, and what was lost. Written by hooks, read by snapshots.
+
+pub mod arena;
+pub mod block;
+pub mod blocks;
+pub mod counters;
+pub mod frame;
+pub mod freed_since;
+pub mod hash;
+pub mod objects;
+pub mod peak;
+pub mod sites;
+pub mod stacks;
+pub mod weight;

@@ -1,0 +1,442 @@
+//! Loaded objects: which one holds an address now, and a registry that remembers each as long as the process lives.
+//!
+//! The question is put to glibc's `_dl_find_object` (2.35 and later), which takes no lock and allocates nothing, for
+//! every stack anew. So there is no list of objects to keep fresh: a library that was opened a moment ago is found, and
+//! one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
+//!
+//! In a fully static program the loader knows less: see [`static_program`].
+//!
+//! The registry gives each object a number that is never used again. Two objects are the same when the
+//! addresses, the beginning of the unwind table and the build id agree, or the path where there is no build id. Plugins made
+//! from one template are alike in all but these, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
+//! from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::Range;
+use core::ptr::null_mut;
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+mod static_program;
+pub use static_program::AT_START;
+
+use crate::sys::pages::PAGE;
+use crate::tables::arena::ARENA;
+use crate::tables::counters::{COUNTERS, Counters};
+use crate::tables::frame::ModuleId;
+use crate::tables::hash::mix;
+
+/// Objects that the registry holds at most; what is loaded beyond has no mapping in the profile.
+pub const MAX_MODULES: usize = 4096;
+const BUCKETS: usize = 1024;
+const LONGEST_PATH: usize = 4096;
+
+/// `struct dl_find_object` of <dlfcn.h>, glibc 2.35, linux/amd64.
+#[repr(C)]
+struct DlFindObject {
+    flags: u64,
+    map_start: *mut c_void,
+    map_end: *mut c_void,
+    link_map: *mut LinkMap,
+    eh_frame: *mut c_void,
+    reserved: [u64; 7],
+}
+
+/// The public beginning of `struct link_map` of <link.h>.
+#[repr(C)]
+struct LinkMap {
+    addr: u64,
+    name: *const c_char,
+}
+
+// SAFETY: the symbol has this signature in every glibc that has it.
+unsafe extern "C" {
+    fn _dl_find_object(address: *mut c_void, result: *mut DlFindObject) -> c_int;
+}
+
+/// A loaded object that some frame lay in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Its number in frames.
+    pub id: ModuleId,
+    /// First address of the executable segment in memory.
+    pub start: u64,
+    /// End of that segment, exclusive.
+    pub limit: u64,
+    /// Offset in the file that `start` was mapped from.
+    pub file_offset: u64,
+    /// Address in memory minus address in the file's symbol table (0 for a program that isn't PIE).
+    pub load_bias: u64,
+    /// File name as the dynamic loader knew it; for the program itself the target of `/proc/self/exe`.
+    pub path: String,
+    /// Contents of the `NT_GNU_BUILD_ID` note; empty when there is none.
+    pub build_id: Vec<u8>,
+    /// Whether the object is still loaded at that place: only then may the process's own symbols name its addresses.
+    pub loaded: bool,
+}
+
+/// What the registry keeps of an object.
+pub struct Entry {
+    identity: u64,
+    next: *mut Entry,
+    /// Its number in frames.
+    pub id: ModuleId,
+    /// First address that the loader maps for it.
+    pub map_start: u64,
+    /// End of that, exclusive.
+    pub map_end: u64,
+    /// Start of the executable segment.
+    exec_start: u64,
+    exec_end: u64,
+    exec_offset: u64,
+    load_bias: u64,
+    /// `.eh_frame_hdr`, as long as the object is loaded.
+    pub unwind_header: &'static [u8],
+    /// End of the segment that holds the unwind tables.
+    pub unwind_limit: u64,
+    path: &'static [u8],
+    build_id: &'static [u8],
+    /// Where the build id lies in the object's memory; 0 when it has none in its first page.
+    build_id_at: u64,
+}
+
+impl Entry {
+    /// Whether all of `addresses` lies in the object's executable segment.
+    pub fn has_code(&self, addresses: Range<u64>) -> bool {
+        addresses.start < addresses.end && self.exec_start <= addresses.start && addresses.end <= self.exec_end
+    }
+}
+
+/// Chains of entries by identity; entries are only ever added. Atomic, because hooks look while others add.
+static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut()) }; BUCKETS];
+/// Entries by number.
+static BY_ID: [AtomicPtr<Entry>; MAX_MODULES] = [const { AtomicPtr::new(null_mut()) }; MAX_MODULES];
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// The program itself, which is never closed; null until one of its frames is seen.
+static PROGRAM: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
+
+struct Loaded {
+    map_start: u64,
+    map_end: u64,
+    load_bias: u64,
+    /// Null, or as long as the object is loaded a zero-terminated string.
+    name: *const c_char,
+    unwind_header: u64,
+    identity: u64,
+}
+
+fn ask_loader(address: u64) -> Option<Loaded> {
+    if let Some(program) = static_program::holding(address) {
+        return Some(program);
+    }
+    let mut found = DlFindObject {
+        flags: 0,
+        map_start: null_mut(),
+        map_end: null_mut(),
+        link_map: null_mut(),
+        eh_frame: null_mut(),
+        reserved: [0; 7],
+    };
+    // SAFETY: `found` is a valid result buffer; any address may be asked for.
+    if unsafe { _dl_find_object(address as *mut c_void, &mut found) } != 0 || found.link_map.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file.
+    let (load_bias, name) = unsafe { ((*found.link_map).addr, (*found.link_map).name) };
+    Some(Loaded::new(
+        found.map_start as u64..found.map_end as u64,
+        load_bias,
+        name,
+        found.eh_frame as u64,
+    ))
+}
+
+impl Loaded {
+    fn new(map: Range<u64>, load_bias: u64, name: *const c_char, unwind_header: u64) -> Loaded {
+        let mut identity = mix(mix(0, map.start), map.end);
+        identity = mix(identity, unwind_header);
+        if unwind_header != 0 {
+            for word in 0..4 {
+                // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every real object at least three table entries;
+                // it lies inside a mapped segment of the object, which is loaded (or is ours).
+                identity = mix(identity, unsafe {
+                    ((unwind_header + word * 8) as *const u64).read_unaligned()
+                });
+            }
+        }
+        Loaded {
+            map_start: map.start,
+            map_end: map.end,
+            load_bias,
+            name,
+            unwind_header,
+            identity,
+        }
+    }
+
+    /// Its file as the loader knows it; empty for the program itself.
+    fn path(&self) -> &[u8] {
+        let name = match self.name {
+            name if name.is_null() => &[],
+            // SAFETY: the object is loaded: see the head of this file. Then its name is there.
+            name => unsafe { CStr::from_ptr(name).to_bytes() },
+        };
+        name.get(..LONGEST_PATH).unwrap_or(name)
+    }
+
+    fn is(&self, entry: &Entry) -> bool {
+        if self.identity != entry.identity {
+            return false;
+        }
+        if entry.build_id_at == 0 {
+            return self.path() == entry.path;
+        }
+        // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
+        // page, which holds its ELF header, is readable.
+        let build_id = unsafe { core::slice::from_raw_parts(entry.build_id_at as *const u8, entry.build_id.len()) };
+        build_id == entry.build_id
+    }
+}
+
+/// The registered object that holds `address` now; registers it when it is new. `None` when no object holds it or the
+/// registry is full. Context: hook.
+#[inline]
+pub fn find(address: u64) -> Option<&'static Entry> {
+    // SAFETY: null or a published entry, which lives for ever.
+    match unsafe { PROGRAM.load(Acquire).as_ref() } {
+        Some(program) if (program.map_start..program.map_end).contains(&address) => Some(program),
+        _ => find_by_loader(address),
+    }
+}
+
+fn find_by_loader(address: u64) -> Option<&'static Entry> {
+    let loaded = ask_loader(address)?;
+    let bucket = &BUCKET[(loaded.identity >> 54) as usize % BUCKETS];
+    let mut head = bucket.load(Acquire);
+    loop {
+        if let Some(entry) = in_chain(head, &loaded) {
+            return Some(entry);
+        }
+        let entry = match register(&loaded, head) {
+            Some(entry) => entry,
+            None => {
+                Counters::add(&COUNTERS.modules_table_full);
+                return None;
+            }
+        };
+        match bucket.compare_exchange(head, entry, AcqRel, Acquire) {
+            Ok(_) => {
+                // SAFETY: just published; entries live for ever.
+                let entry = unsafe { &*entry };
+                // Not as a static program is known before main, without its tables.
+                if entry.path.is_empty() && !entry.unwind_header.is_empty() {
+                    PROGRAM.store(core::ptr::from_ref(entry).cast_mut(), Release);
+                }
+                if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
+                    slot.store(core::ptr::from_ref(entry).cast_mut(), Release);
+                }
+                return Some(entry);
+            }
+            // Somebody added to this chain, perhaps the same object: our entry and its number are wasted, once.
+            Err(now) => head = now,
+        }
+    }
+}
+
+fn in_chain(mut entry: *mut Entry, loaded: &Loaded) -> Option<&'static Entry> {
+    // SAFETY: chains hold published entries, which live for ever and don't change.
+    while let Some(candidate) = unsafe { entry.as_ref() } {
+        if loaded.is(candidate) {
+            return Some(candidate);
+        }
+        entry = candidate.next;
+    }
+    None
+}
+
+fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
+    if NEXT_ID.load(Relaxed) as usize >= MAX_MODULES {
+        return None;
+    }
+    let place = ARENA.allocate(size_of::<Entry>())?.cast::<Entry>().as_ptr();
+    let mut entry = Entry {
+        identity: loaded.identity,
+        next,
+        id: ModuleId::UNKNOWN,
+        map_start: loaded.map_start,
+        map_end: loaded.map_end,
+        exec_start: loaded.map_start,
+        exec_end: loaded.map_end,
+        exec_offset: 0,
+        load_bias: loaded.load_bias,
+        unwind_header: &[],
+        unwind_limit: 0,
+        path: ARENA.copy_bytes(loaded.path())?,
+        build_id: &[],
+        build_id_at: 0,
+    };
+    read_program_headers(loaded, &mut entry);
+    static_program::add_tables(loaded, &mut entry);
+    let id = NEXT_ID.fetch_add(1, Relaxed);
+    if id as usize >= MAX_MODULES {
+        return None;
+    }
+    entry.id = ModuleId(id as u16);
+    // SAFETY: `place` is fresh arena memory of the right size and alignment.
+    unsafe { place.write(entry) };
+    Some(place)
+}
+
+/// Fills in what the ELF program headers say, read from the object's own memory. Without an ELF header at the start of
+/// the mapping the whole mapping stays one executable segment, without unwind tables.
+fn read_program_headers(loaded: &Loaded, entry: &mut Entry) {
+    // SAFETY: the first segment of a loaded object is mapped from its file's start and is at least a page.
+    let header = unsafe { &*(loaded.map_start as *const libc::Elf64_Ehdr) };
+    if header.e_ident.get(..4) != Some(b"\x7fELF") || header.e_phentsize as usize != size_of::<libc::Elf64_Phdr>() {
+        return;
+    }
+    let table = loaded.map_start.wrapping_add(header.e_phoff);
+    let bytes = u64::from(header.e_phnum) * size_of::<libc::Elf64_Phdr>() as u64;
+    if table < loaded.map_start || table.saturating_add(bytes) > loaded.map_end {
+        return;
+    }
+    // SAFETY: the table lies in the mapped object, as just checked.
+    let headers = unsafe { core::slice::from_raw_parts(table as *const libc::Elf64_Phdr, header.e_phnum as usize) };
+    for segment in headers {
+        let start = entry.load_bias.wrapping_add(segment.p_vaddr);
+        let end = start.wrapping_add(segment.p_memsz);
+        let inside = start >= loaded.map_start && start <= end && end <= loaded.map_end;
+        match segment.p_type {
+            libc::PT_LOAD if inside => {
+                if segment.p_flags & libc::PF_X != 0 && entry.exec_offset == 0 && entry.exec_start == loaded.map_start {
+                    entry.exec_start = start;
+                    entry.exec_end = end;
+                    entry.exec_offset = segment.p_offset;
+                }
+                if (start..end).contains(&loaded.unwind_header) {
+                    entry.unwind_limit = end;
+                }
+            }
+            libc::PT_NOTE if inside => {
+                // SAFETY: the note segment lies in the mapped object.
+                let notes = unsafe { core::slice::from_raw_parts(start as *const u8, segment.p_memsz as usize) };
+                if let Some(id) = build_id(notes) {
+                    entry.build_id = ARENA.copy_bytes(id).unwrap_or(&[]);
+                    let (at, first_page) = (id.as_ptr() as u64, loaded.map_start..loaded.map_start + PAGE as u64);
+                    let known = !entry.build_id.is_empty()
+                        && first_page.contains(&at)
+                        && first_page.contains(&(at + id.len() as u64));
+                    entry.build_id_at = if known { at } else { 0 };
+                }
+            }
+            libc::PT_GNU_EH_FRAME if inside && start == loaded.unwind_header => {
+                // SAFETY: the header lies in the mapped object. The reference is 'static in name only: it is read while
+                // a frame of the object is being unwound, and then the object is loaded.
+                entry.unwind_header =
+                    unsafe { core::slice::from_raw_parts(start as *const u8, segment.p_memsz as usize) };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The descriptor of the `NT_GNU_BUILD_ID` note among `notes` (ELF gABI, "Note Section").
+fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    loop {
+        let word = |at: usize| Some(u32::from_le_bytes(notes.get(at..at + 4)?.try_into().ok()?));
+        let (name_size, size, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+        let name = notes.get(12..12usize.checked_add(name_size)?)?;
+        let start = 12usize.checked_add(name_size.checked_next_multiple_of(4)?)?;
+        let descriptor = notes.get(start..start.checked_add(size)?)?;
+        if kind == NT_GNU_BUILD_ID && name == b"GNU\0" {
+            return Some(descriptor);
+        }
+        notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
+    }
+}
+
+/// What the profile needs of object `id`. Context: control.
+pub fn describe(id: ModuleId) -> Option<Module> {
+    // SAFETY: published entries live for ever.
+    let entry = unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref()? };
+    let path = if entry.path.is_empty() && !entry.unwind_header.is_empty() {
+        std::fs::read_link("/proc/self/exe")
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    } else {
+        String::from_utf8_lossy(entry.path).into_owned()
+    };
+    Some(Module {
+        id,
+        start: entry.exec_start,
+        limit: entry.exec_end,
+        file_offset: entry.exec_offset,
+        load_bias: entry.load_bias,
+        path,
+        build_id: entry.build_id.to_vec(),
+        loaded: is_loaded(entry),
+    })
+}
+
+/// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
+/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: control, with
+/// no lock of ours held: who holds the loader's may allocate.
+fn is_loaded(entry: &Entry) -> bool {
+    struct Question<'a> {
+        entry: &'a Entry,
+        answer: bool,
+    }
+    unsafe extern "C" fn look(_: *mut libc::dl_phdr_info, _: usize, question: *mut c_void) -> c_int {
+        const ENOUGH: c_int = 1; // the lock is what we came for
+        // SAFETY: the pointer below, used by nobody else meanwhile.
+        let question = unsafe { &mut *question.cast::<Question>() };
+        question.answer = ask_loader(question.entry.exec_start).is_some_and(|loaded| loaded.is(question.entry));
+        ENOUGH
+    }
+    let mut question = Question { entry, answer: false };
+    // SAFETY: `look` neither unwinds nor keeps the pointer.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut question).cast()) };
+    question.answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_program_and_one_of_libc_are_found_in_different_objects() {
+        let own = find(find as *const () as u64).unwrap();
+        let libc = find(libc::getpid as *const () as u64).unwrap();
+        assert_ne!(own.id, libc.id);
+        assert_eq!(find(find as *const () as u64 + 1).unwrap().id, own.id);
+        let own = describe(own.id).unwrap();
+        assert!(own.loaded);
+        assert_eq!(own.path, std::env::current_exe().unwrap().to_string_lossy());
+        assert!((own.start..own.limit).contains(&(find as *const () as u64)));
+        let libc = describe(libc.id).unwrap();
+        assert!(libc.path.contains("libc.so"), "{}", libc.path);
+        assert_eq!(libc.build_id.len(), 20);
+    }
+
+    #[test]
+    fn an_address_that_no_object_holds_is_not_found() {
+        let heap = Box::new(1u8);
+        assert!(find(core::ptr::from_ref(&*heap) as u64).is_none());
+        assert!(find(0).is_none());
+    }
+
+    #[test]
+    fn a_malformed_note_gives_no_build_id() {
+        assert_eq!(build_id(&[]), None);
+        assert_eq!(
+            build_id(&[4, 0, 0, 0, 255, 255, 255, 255, 3, 0, 0, 0, b'G', b'N', b'U', 0]),
+            None
+        );
+        let mut good = vec![4, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
+        good.extend(b"GNU\0\xab\xcd");
+        assert_eq!(build_id(&good), Some(&[0xab, 0xcd][..]));
+    }
+}

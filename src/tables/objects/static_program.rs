@@ -1,0 +1,302 @@
+//! A fully static program: of the only object that there is, glibc's `_dl_find_object` knows the executable segment alone.
+//! So the whole is looked up once, before main.
+//!
+//! Moreover gcc links it without the index of its unwind tables (`.eh_frame_hdr`, `PT_GNU_EH_FRAME`), so that the tables are in
+//! memory but nothing says where. The section headers of the file do: the tables are found through them, and an index is
+//! made, of the same form as the linker's. Without the file (no /proc) stacks are cut behind the first function.
+//!
+//! ```text
+//!   version, encodings | start of .eh_frame | n | n * (start of function, its entry in .eh_frame), sorted
+//! ```
+
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr::{NonNull, null, null_mut};
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{Acquire, Release},
+};
+
+use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
+
+use super::{Entry, Loaded, ask_loader};
+use crate::sys::guard::Guard;
+use crate::sys::pages;
+use crate::tables::arena::ARENA;
+
+/// What is known of the program. Written once, before main, and never changed.
+struct Program {
+    start: u64,
+    end: u64,
+    load_bias: u64,
+    /// The linker's index, or ours; empty when there is none.
+    unwind_header: &'static [u8],
+    /// End of `.eh_frame` if the index is ours; 0 if it is the linker's.
+    unwind_limit: u64,
+}
+
+/// Null in every other program. Atomic, because threads that constructors started may look already.
+static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(null_mut());
+
+fn program() -> Option<&'static Program> {
+    // SAFETY: what was published lives for ever and doesn't change.
+    unsafe { PROGRAM.load(Acquire).as_ref() }
+}
+
+/// The program, if it is static and holds `address`. Context: hook.
+#[inline]
+pub(super) fn holding(address: u64) -> Option<Loaded> {
+    let program = program().filter(|program| (program.start..program.end).contains(&address))?;
+    let header = match program.unwind_header {
+        [] => 0,
+        header => header.as_ptr() as u64,
+    };
+    Some(Loaded::new(
+        program.start..program.end,
+        program.load_bias,
+        null(),
+        header,
+    ))
+}
+
+/// The index that the program headers don't lead to. Context: hook.
+pub(super) fn add_tables(loaded: &Loaded, entry: &mut Entry) {
+    let Some(program) = program().filter(|program| program.unwind_limit != 0) else {
+        return;
+    };
+    if program.unwind_header.as_ptr() as u64 == loaded.unwind_header {
+        entry.unwind_header = program.unwind_header;
+        entry.unwind_limit = program.unwind_limit;
+    }
+}
+
+/// Runs before main, and before constructors that may allocate: 101 is the first priority that programs may use. Referred to by [`crate::control`], since a linker takes from an archive only what somebody refers to.
+#[used]
+#[unsafe(link_section = ".init_array.00101")]
+pub static AT_START: extern "C" fn() = learn;
+
+extern "C" fn learn() {
+    let _guard = Guard::enter();
+    let mut found = Program {
+        start: u64::MAX,
+        end: 0,
+        load_bias: 0,
+        unwind_header: &[],
+        unwind_limit: 0,
+    };
+    // SAFETY: `look` neither unwinds nor keeps the pointer.
+    if unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) } == 0
+        || ask_loader(learn as *const () as u64).is_some_and(|loader| loader.map_start == found.start)
+    {
+        return;
+    }
+    if found.unwind_header.is_empty()
+        && let Some((index, limit)) = tables_of_file(&found)
+    {
+        (found.unwind_header, found.unwind_limit) = (index, limit);
+    }
+    if let Some(place) = ARENA.allocate(size_of::<Program>()) {
+        let place = place.cast::<Program>().as_ptr();
+        // SAFETY: fresh arena memory of the right size and alignment.
+        unsafe { place.write(found) };
+        PROGRAM.store(place, Release);
+    }
+}
+
+/// Fills in the `Program` if the object is the one that this code is in; 1 then.
+unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *mut c_void) -> c_int {
+    // SAFETY: libc's description, valid during the call, and the pointer given to dl_iterate_phdr, used by nobody else.
+    let (object, program) = unsafe { (&*object, &mut *program.cast::<Program>()) };
+    // SAFETY: the program headers of a loaded object, as libc says.
+    let headers = unsafe { core::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum as usize) };
+    let here = learn as *const () as u64;
+    let segment = |header: &libc::Elf64_Phdr| {
+        let start = object.dlpi_addr.wrapping_add(header.p_vaddr);
+        start..start.saturating_add(header.p_memsz)
+    };
+    let loaded = || {
+        headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_LOAD)
+            .map(segment)
+    };
+    if !loaded().any(|range| range.contains(&here)) {
+        return 0;
+    }
+    program.load_bias = object.dlpi_addr;
+    program.start = loaded().map(|range| range.start).min().unwrap_or(0) & !(pages::PAGE as u64 - 1);
+    program.end = loaded().map(|range| range.end).max().unwrap_or(0);
+    if let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME) {
+        // SAFETY: a segment of the static program: mapped as long as the process lives.
+        program.unwind_header =
+            unsafe { core::slice::from_raw_parts(segment(header).start as *const u8, header.p_memsz as usize) };
+    }
+    1
+}
+
+/// An index of the program's unwind tables, and where they end.
+fn tables_of_file(program: &Program) -> Option<(&'static [u8], u64)> {
+    let file = FileView::open(c"/proc/self/exe".as_ptr())?;
+    let (address, contents) = section(file.bytes(), b".eh_frame\0")?;
+    let start = address.wrapping_add(program.load_bias);
+    let end = start.checked_add(contents.len() as u64)?;
+    if start < program.start || end > program.end {
+        return None;
+    }
+    // SAFETY: inside the program, which stays; that the section is read-only and unchanged is compared next.
+    let tables = unsafe { core::slice::from_raw_parts(start as *const u8, contents.len()) };
+    if tables != contents {
+        return None; // the file is not what runs
+    }
+    Some((index(tables, program.start..program.end)?, end))
+}
+
+/// Address and contents of the section with this name, zero included, in an ELF file.
+fn section<'a>(file: &'a [u8], name: &[u8]) -> Option<(u64, &'a [u8])> {
+    /// # Safety
+    /// Any bytes are a value of `T`.
+    unsafe fn read<T>(file: &[u8], at: u64) -> Option<T> {
+        let bytes = file.get(usize::try_from(at).ok()?..)?.get(..size_of::<T>())?;
+        // SAFETY: so many bytes are there.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+    // SAFETY: structs of integers.
+    let header: libc::Elf64_Ehdr = unsafe { read(file, 0)? };
+    let section = |number: u16| {
+        let offset = u64::from(number).checked_mul(u64::from(header.e_shentsize))?;
+        // SAFETY: as above.
+        unsafe { read::<libc::Elf64_Shdr>(file, header.e_shoff.checked_add(offset)?) }
+    };
+    let contents = |section: &libc::Elf64_Shdr| {
+        file.get(section.sh_offset as usize..)?
+            .get(..usize::try_from(section.sh_size).ok()?)
+    };
+    let names = contents(&section(header.e_shstrndx)?)?;
+    let found = (0..header.e_shnum).filter_map(section).find(|section| {
+        names
+            .get(section.sh_name as usize..)
+            .is_some_and(|rest| rest.starts_with(name))
+    })?;
+    Some((found.sh_addr, contents(&found)?))
+}
+
+/// A sorted index of the tables' functions that lie in `code`, in pages of its own.
+fn index(tables: &'static [u8], code: core::ops::Range<u64>) -> Option<&'static [u8]> {
+    const HEADER_WORDS: usize = 3;
+    let start = tables.as_ptr() as u64;
+    let eh_frame = EhFrame::new(tables, LittleEndian);
+    let bases = BaseAddresses::default().set_eh_frame(start);
+    let each = |visit: &mut dyn FnMut(u32, u32)| {
+        let mut entries = eh_frame.entries(&bases);
+        while let Ok(Some(entry)) = entries.next() {
+            let CieOrFde::Fde(fde) = entry else { continue };
+            let Ok(fde) = fde.parse(EhFrame::cie_from_offset) else {
+                continue;
+            };
+            let (function, place) = (fde.initial_address(), start + fde.offset() as u64);
+            // Words of 32 bits: static programs lie low. (Those that don't, static PIEs, have the linker's index.)
+            if let (true, Ok(function), Ok(place)) = (code.contains(&function), function.try_into(), place.try_into()) {
+                visit(function, place);
+            }
+        }
+    };
+    let mut count = 0;
+    each(&mut |_, _| count += 1);
+    if count == 0 {
+        return None;
+    }
+    let words = HEADER_WORDS + 2 * count;
+    let memory: NonNull<u32> = pages::map(4 * words)?.cast();
+    // SAFETY: fresh zeroed pages of at least this size, never given back.
+    let memory = unsafe { core::slice::from_raw_parts_mut(memory.as_ptr(), words) };
+    let (header, table) = memory.split_at_mut(HEADER_WORDS);
+    const UDATA4: u8 = gimli::DW_EH_PE_udata4.0; // absolute addresses
+    header.copy_from_slice(&[
+        u32::from_le_bytes([1, UDATA4, UDATA4, UDATA4]),
+        start.try_into().ok()?,
+        count.try_into().ok()?,
+    ]);
+    let (rows, _) = table.as_chunks_mut::<2>();
+    let mut free = rows.iter_mut();
+    each(&mut |function, place| {
+        if let Some(row) = free.next() {
+            *row = [function, place];
+        }
+    });
+    unsafe extern "C" fn by_function(a: *const c_void, b: *const c_void) -> c_int {
+        // SAFETY: libc hands over two rows.
+        unsafe { (*a.cast::<[u32; 2]>()).cmp(&*b.cast::<[u32; 2]>()) as c_int }
+    }
+    // libc's, which costs the archive nothing.
+    // SAFETY: so many rows of this size.
+    unsafe {
+        libc::qsort(
+            rows.as_mut_ptr().cast(),
+            rows.len(),
+            size_of::<[u32; 2]>(),
+            Some(by_function),
+        )
+    };
+    // SAFETY: the same memory, which from now on is only read.
+    Some(unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), 4 * words) })
+}
+
+/// A file mapped for reading.
+struct FileView {
+    start: *mut c_void,
+    bytes: usize,
+}
+
+impl FileView {
+    fn open(path: *const c_char) -> Option<FileView> {
+        // SAFETY: a zero-terminated path; the descriptor is ours; a zeroed stat is a valid one.
+        unsafe {
+            let descriptor = libc::open(path, libc::O_RDONLY | libc::O_CLOEXEC);
+            if descriptor < 0 {
+                return None;
+            }
+            let mut stat: libc::stat = core::mem::zeroed();
+            let bytes = match libc::fstat(descriptor, &mut stat) {
+                0 => stat.st_size as usize,
+                _ => 0,
+            };
+            let start = libc::mmap(null_mut(), bytes, libc::PROT_READ, libc::MAP_PRIVATE, descriptor, 0);
+            libc::close(descriptor);
+            (start != libc::MAP_FAILED).then_some(FileView { start, bytes })
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: our mapping. The file of a running program can't be written to (ETXTBSY), so it doesn't shrink.
+        unsafe { core::slice::from_raw_parts(self.start.cast(), self.bytes) }
+    }
+}
+
+impl Drop for FileView {
+    fn drop(&mut self) {
+        // SAFETY: our mapping, used by nobody any more.
+        unsafe { libc::munmap(self.start, self.bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_found_by_name_and_a_cut_file_has_none() {
+        let file = std::fs::read("/proc/self/exe").unwrap();
+        let (address, tables) = section(&file, b".eh_frame\0").unwrap();
+        assert!(address != 0 && !tables.is_empty());
+        assert!(section(&file, b".eh_fram\0").is_none());
+        for length in [0, 10, 63, 64, 1000, tables.len()] {
+            assert!(section(&file[..length], b".eh_frame\0").is_none(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_program_whose_loader_answers_is_left_alone() {
+        learn();
+        assert!(program().is_none());
+        assert!(holding(learn as *const () as u64).is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! The highest live memory so far, and what it consisted of, at constant cost per sample.
+//!
+//! Copying all live samples at each new peak would cost a walk over them. Here a new peak only draws a line between blocks (a
+//! [`mark`](block::mark)), and what was live at the peak is put together when somebody asks:
+//!
+//! ```text
+//!   live at the peak  =  live now, allocated before the line          the live table, filtered by mark
+//!                     +  freed since, allocated before the line       per stack, in its record: FreedSince
+//! ```
+//!
+//! So an allocation pays for one comparison, a free for three additions at most, and both only when sampled. The sums of a
+//! stack belong to the peak whose mark they carry; the first free after a new peak begins them anew.
+//!
+//! Rejected: live totals per stack, copied when they first change after a peak. Each sample would change them, under a lock of
+//! the stack, since a copy and a change at the same time would mix two moments.
+//!
+//! Threads that sample or free at the very moment of a peak may each be off by that one block. Blocks of the peak that are freed
+//! while a snapshot walks over the tables may be in it twice, as live and as freed since.
+
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::block::{self, SampledAlloc};
+use super::counters::{COUNTERS, Counters};
+use super::stacks;
+use super::weight::Totals;
+use crate::sys::{clock, float::FloatGuard};
+
+/// A new peak is one that exceeds the last by one part in this many: fewer lines to draw, and marks that don't run out.
+pub const MARGIN: u64 = 256;
+
+/// Live bytes at the peak. Atomic, because every thread that samples compares with it.
+static BYTES: AtomicU64 = AtomicU64::new(0);
+/// The mark drawn at the peak: blocks that were live then carry an earlier one. 0: no peak yet.
+static MARK: AtomicU32 = AtomicU32::new(0);
+/// When, by the wall clock.
+static TIME_NANOS: AtomicU64 = AtomicU64::new(0);
+
+/// The moment of highest live memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Blocks that were live then have an earlier mark.
+    pub mark: u32,
+    /// Live bytes, by estimate.
+    pub bytes: u64,
+    /// Wall-clock time, nanoseconds since the epoch; 0 before the first sample.
+    pub time_nanos: i64,
+}
+
+/// The last peak; all 0 before the first sample. Context: any.
+pub fn last() -> Peak {
+    Peak {
+        mark: MARK.load(Acquire),
+        bytes: BYTES.load(Relaxed),
+        time_nanos: TIME_NANOS.load(Relaxed) as i64,
+    }
+}
+
+/// Live memory is `live_bytes` after a sample was entered. Context: hook.
+pub fn consider(live_bytes: u64) {
+    let last = BYTES.load(Relaxed);
+    if live_bytes <= last.saturating_add(last / MARGIN) {
+        return;
+    }
+    // The line before the exchange: if another thread finds a higher peak between the two, its line is the later one, and
+    // either our exchange fails or our mark loses against its.
+    let mark = block::mark();
+    if BYTES.compare_exchange(last, live_bytes, Relaxed, Relaxed).is_ok() {
+        TIME_NANOS.store(clock::wall_nanos() as u64, Relaxed);
+        MARK.fetch_max(mark, Release);
+    }
+}
+
+/// A sampled block goes away. Under the lock of its shard of the live table. Context: hook.
+pub fn freed(entry: &SampledAlloc) {
+    let peak = MARK.load(Relaxed);
+    if entry.mark < peak
+        && let Some(record) = stacks::get(entry.stack)
+    {
+        let _float = FloatGuard::enter();
+        if !record.freed_since.add(peak, totals(entry)) {
+            Counters::add(&COUNTERS.frees_lock_busy);
+        }
+    }
+}
+
+/// A block that [`freed`] was told of has not gone away. Context: hook.
+pub fn not_freed(entry: &SampledAlloc) {
+    let peak = MARK.load(Relaxed);
+    if entry.mark < peak
+        && let Some(record) = stacks::get(entry.stack)
+    {
+        let _float = FloatGuard::enter();
+        record.freed_since.take_back(peak, totals(entry));
+    }
+}
+
+fn totals(entry: &SampledAlloc) -> Totals {
+    Totals {
+        objects_fixed: entry.weight.objects_fixed(),
+        bytes: entry.bytes(),
+        variance: entry.weight.variance(entry.requested_size) as f64,
+    }
+}

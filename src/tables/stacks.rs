@@ -1,0 +1,355 @@
+//! 4a. **Stack table**: each distinct stack once, with a number that it keeps, and totals of what was allocated there.
+//!
+//! A chained hash table of records that are only ever added: looking one up takes no lock, adding one is a
+//! compare-and-swap. Two threads that add the same stack at the same time waste one record. Memory comes from the arena
+//! and is not given back, so a program's stacks cost what its distinct stacks cost; beyond [`MAX_STACKS`] of them samples
+//! are booked on stack 0, which has no frames.
+
+use core::ptr::null_mut;
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use crate::sys::pages;
+use crate::tables::arena::ARENA;
+use crate::tables::counters::{COUNTERS, Counters};
+use crate::tables::frame::{End, Frame};
+use crate::tables::freed_since::FreedSince;
+use crate::tables::hash::{mix, mix_bytes};
+use crate::tables::weight::Totals;
+
+/// Distinct stacks kept at most.
+pub const MAX_STACKS: usize = 1 << 18;
+/// Bytes of records kept at most: a parser's recursion has as many deep stacks as inputs.
+pub const MAX_BYTES: u64 = 96 << 20;
+const BUCKETS: usize = 1 << 14;
+
+/// Where a redirected call stands in the source, as the header handed it over.
+///
+/// The strings live as long as the process: the stack table keeps its own copies, so a library may be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// `__FILE__` as the compiler saw it; rarely not UTF-8.
+    pub file: &'static [u8],
+    /// `__LINE__`.
+    pub line: u32,
+    /// `__func__`; empty outside a function.
+    pub function: &'static [u8],
+}
+
+/// What a distinct stack is. Lives as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
+    /// Number of the stack in the stack table: the same stack has the same number in every later snapshot.
+    pub id: u32,
+    /// Why the stack ends.
+    pub end: End,
+    /// The redirected call, when the header's macros made the allocation: the profile's leaf.
+    pub site: Option<Site>,
+    /// Leaf first. Without a site, frame 0 is the caller of the hook.
+    pub frames: &'static [Frame],
+}
+
+impl Stack {
+    /// A stack that is not of the stack table, with `frames` that a test or a tool made up. Its memory is never given back.
+    pub fn made_up(id: u32, site: Option<Site>, frames: Vec<Frame>, end: End) -> &'static Stack {
+        Box::leak(Box::new(Stack {
+            id,
+            end,
+            site,
+            frames: frames.leak(),
+        }))
+    }
+}
+
+/// Number of a stack in this process; 0 is the stack of samples beyond the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StackId(pub u32);
+
+/// One distinct stack. Written before it is published, then only the totals change.
+pub struct Record {
+    hash: u64,
+    next: *mut Record,
+    stack: Stack,
+    /// Blocks allocated since the start, in units of 2^-16. Atomic, because every thread adds.
+    alloc_objects_fixed: AtomicU64,
+    /// Bytes allocated since the start.
+    alloc_bytes: AtomicU64,
+    /// Variance of `alloc_bytes`: an f64's bits.
+    alloc_variance: AtomicU64,
+    /// Of the peak. See [`crate::tables::peak`].
+    pub freed_since: FreedSince,
+}
+
+impl Record {
+    /// Its number.
+    pub fn id(&self) -> StackId {
+        StackId(self.stack.id)
+    }
+
+    /// What it is.
+    pub fn stack(&'static self) -> &'static Stack {
+        &self.stack
+    }
+
+    /// What was allocated here since the start.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            objects_fixed: self.alloc_objects_fixed.load(Relaxed),
+            bytes: self.alloc_bytes.load(Relaxed),
+            variance: f64::from_bits(self.alloc_variance.load(Relaxed)),
+        }
+    }
+
+    /// Books a sampled allocation. Context: hook.
+    pub fn add(&self, sample: Totals) {
+        self.alloc_objects_fixed.fetch_add(sample.objects_fixed, Relaxed);
+        self.alloc_bytes.fetch_add(sample.bytes, Relaxed);
+        if sample.variance > 0.0 {
+            let sum = |bits| Some((f64::from_bits(bits) + sample.variance).to_bits());
+            // Always succeeds: the closure never says None.
+            let _ = self.alloc_variance.fetch_update(Relaxed, Relaxed, sum);
+        }
+    }
+
+    fn is(&self, hash: u64, frames: &[Frame], end: End, site: Option<&SiteView>) -> bool {
+        self.hash == hash
+            && self.stack.end == end
+            && self.stack.frames == frames
+            && match (&self.stack.site, site) {
+                (None, None) => true,
+                (Some(own), Some(other)) => {
+                    own.line == other.line && own.file == other.file && own.function == other.function
+                }
+                _ => false,
+            }
+    }
+}
+
+/// A site whose strings still belong to the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteView<'a> {
+    /// `__FILE__`.
+    pub file: &'a [u8],
+    /// `__LINE__`.
+    pub line: u32,
+    /// `__func__`.
+    pub function: &'a [u8],
+}
+
+/// Chains of records by hash, and records by number. Both are mapped at the first sample; null before.
+static BUCKETS_START: AtomicPtr<AtomicPtr<Record>> = AtomicPtr::new(null_mut());
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// Bytes of all records.
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+static OVERFLOW: Record = Record {
+    hash: 0,
+    next: null_mut(),
+    stack: Stack {
+        id: 0,
+        end: End::Complete,
+        site: None,
+        frames: &[],
+    },
+    alloc_objects_fixed: AtomicU64::new(0),
+    alloc_bytes: AtomicU64::new(0),
+    alloc_variance: AtomicU64::new(0),
+    freed_since: FreedSince::new(),
+};
+
+// SAFETY: a record's pointers lead to memory that is never written again nor given back; its totals are atomic.
+unsafe impl Sync for Record {}
+
+type Pointers = &'static [AtomicPtr<Record>];
+
+/// The two arrays behind `BUCKETS_START`, mapped as one piece that the kernel fills in as it is touched.
+fn arrays() -> Option<(Pointers, Pointers)> {
+    let mut start = BUCKETS_START.load(Acquire);
+    if start.is_null() {
+        let bytes = (BUCKETS + MAX_STACKS) * size_of::<AtomicPtr<Record>>();
+        let fresh = pages::map(bytes)?;
+        match BUCKETS_START.compare_exchange(null_mut(), fresh.as_ptr().cast(), AcqRel, Acquire) {
+            Ok(_) => start = fresh.as_ptr().cast(),
+            Err(theirs) => {
+                // SAFETY: nobody has seen our mapping.
+                unsafe { pages::unmap(fresh, bytes) };
+                start = theirs;
+            }
+        }
+    }
+    // SAFETY: `start` is a mapping of exactly these two arrays; zeroed memory is null pointers; it is never unmapped.
+    unsafe {
+        Some((
+            core::slice::from_raw_parts(start, BUCKETS),
+            core::slice::from_raw_parts(start.add(BUCKETS), MAX_STACKS),
+        ))
+    }
+}
+
+/// The record of this stack, added when it is new. Never fails: without memory or beyond the limit it is that of stack
+/// 0, and a counter goes up. Context: hook.
+pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Record {
+    let mut hash = mix(0, end as u64);
+    for frame in frames {
+        hash = mix(hash, frame.cache_key());
+    }
+    if let Some(site) = &site {
+        hash = mix_bytes(mix_bytes(mix(hash, u64::from(site.line)), site.file), site.function);
+    }
+    let Some((buckets, by_id)) = arrays() else {
+        Counters::add(&COUNTERS.stacks_table_full);
+        return &OVERFLOW;
+    };
+    let Some(bucket) = buckets.get((hash >> 40) as usize % BUCKETS) else {
+        return &OVERFLOW;
+    };
+    let mut head = bucket.load(Acquire);
+    let mut seen = null_mut();
+    let mut ours: Option<&'static mut Record> = None;
+    loop {
+        let mut candidate = head;
+        while candidate != seen {
+            // SAFETY: chains hold published records, which live for ever; `seen` was part of this chain, so we get there.
+            let Some(record) = (unsafe { candidate.as_ref() }) else {
+                break;
+            };
+            if record.is(hash, frames, end, site.as_ref()) {
+                return record;
+            }
+            candidate = record.next;
+        }
+        let record = match ours.take() {
+            Some(record) => record,
+            None => match new_record(hash, frames, end, site) {
+                Some(record) => record,
+                None => {
+                    Counters::add(&COUNTERS.stacks_table_full);
+                    return &OVERFLOW;
+                }
+            },
+        };
+        record.next = head;
+        match bucket.compare_exchange(head, record, AcqRel, Acquire) {
+            Ok(_) => {
+                if let Some(slot) = by_id.get(record.id().0 as usize) {
+                    slot.store(record, Release);
+                }
+                return record;
+            }
+            Err(now) => {
+                seen = head;
+                head = now;
+                ours = Some(record);
+            }
+        }
+    }
+}
+
+fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> Option<&'static mut Record> {
+    let bytes = size_of::<Record>() + size_of_val(frames);
+    if NEXT_ID.load(Relaxed) as usize >= MAX_STACKS || BYTES.load(Relaxed) + bytes as u64 > MAX_BYTES {
+        return None;
+    }
+    let site = match site {
+        None => None,
+        Some(view) => Some(Site {
+            file: crate::tables::sites::intern(view.file)?,
+            line: view.line,
+            function: crate::tables::sites::intern(view.function)?,
+        }),
+    };
+    let place = ARENA.allocate(bytes)?.cast::<Record>().as_ptr();
+    // SAFETY: the piece has room for the record and, right behind it, the frames, which are words as the record is.
+    let frames = unsafe {
+        let behind = place.add(1).cast::<Frame>();
+        core::ptr::copy_nonoverlapping(frames.as_ptr(), behind, frames.len());
+        core::slice::from_raw_parts(behind, frames.len())
+    };
+    BYTES.fetch_add(bytes as u64, Relaxed);
+    let id = NEXT_ID.fetch_add(1, Relaxed);
+    if id as usize >= MAX_STACKS {
+        return None;
+    }
+    let record = Record {
+        hash,
+        next: null_mut(),
+        stack: Stack { id, end, site, frames },
+        alloc_objects_fixed: AtomicU64::new(0),
+        alloc_bytes: AtomicU64::new(0),
+        alloc_variance: AtomicU64::new(0),
+        freed_since: FreedSince::new(),
+    };
+    // SAFETY: fresh arena memory of the right size and alignment, ours alone until published.
+    unsafe {
+        place.write(record);
+        Some(&mut *place)
+    }
+}
+
+/// One more than the largest number given out.
+pub fn end_of_ids() -> usize {
+    (NEXT_ID.load(Acquire) as usize).min(MAX_STACKS)
+}
+
+/// The stack with this number; `None` for a number not given out or wasted.
+pub fn get(id: StackId) -> Option<&'static Record> {
+    if id.0 == 0 {
+        return Some(&OVERFLOW);
+    }
+    let (_, by_id) = arrays()?;
+    // SAFETY: published records live for ever.
+    unsafe { by_id.get(id.0 as usize)?.load(Acquire).as_ref() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::frame::ModuleId;
+
+    fn stack(seed: u64, length: u64) -> Vec<Frame> {
+        (0..length).map(|n| Frame::new(seed * 1000 + n, ModuleId(7))).collect()
+    }
+
+    #[test]
+    fn the_same_stack_has_one_number_and_another_stack_another() {
+        let frames = stack(1, 40);
+        let site = SiteView {
+            file: b"a.c",
+            line: 3,
+            function: b"f",
+        };
+        let record = intern(&frames, End::Complete, Some(site));
+        assert_eq!(intern(&frames, End::Complete, Some(site)).id(), record.id());
+        assert_ne!(intern(&frames, End::Complete, None).id(), record.id());
+        assert_ne!(intern(&frames, End::TooDeep, Some(site)).id(), record.id());
+        assert_ne!(
+            intern(&frames, End::Complete, Some(SiteView { line: 4, ..site })).id(),
+            record.id()
+        );
+        assert_ne!(intern(&frames[1..], End::Complete, Some(site)).id(), record.id());
+        assert_eq!(get(record.id()).unwrap().stack().frames, frames);
+        assert_eq!(get(record.id()).unwrap().stack().site.unwrap().function, b"f");
+    }
+
+    #[test]
+    fn threads_that_add_the_same_stacks_agree_on_their_numbers() {
+        let ids: Vec<Vec<StackId>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (100..600)
+                            .map(|seed| intern(&stack(seed, 30), End::Complete, None).id())
+                            .collect()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|other| *other == ids[0]));
+        for (seed, id) in (100..600).zip(&ids[0]) {
+            assert_eq!(get(*id).unwrap().stack().frames, stack(seed, 30));
+        }
+    }
+}
