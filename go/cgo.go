@@ -30,8 +30,6 @@ import (
 	_ "github.com/cgoheap/cgoheap/include" // keeps the header in vendored copies
 )
 
-const supported = true
-
 // abi makes a stale archive fail to link, with a name that explains itself.
 var abi = C.cgoheap_abi_1
 

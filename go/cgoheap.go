@@ -49,7 +49,7 @@ func WriteHeapProfile(w io.Writer) error {
 
 // writeProfile writes the profile to w: as gzipped protocol buffer when debug is 0, else as text.
 func writeProfile(w io.Writer, debug int) error {
-	if !supported {
+	if !capi.Supported {
 		return ErrUnsupported
 	}
 	if err := encoders.acquire(context.Background()); err != nil {

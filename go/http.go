@@ -117,7 +117,7 @@ func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serveError(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed - use GET or HEAD", r.Method))
 		return
 	}
-	if !supported {
+	if !capi.Supported {
 		serveError(w, http.StatusNotImplemented, ErrUnsupported.Error())
 		return
 	}

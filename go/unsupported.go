@@ -4,8 +4,6 @@ package cgoheap
 
 // The API on platforms without the C side, and in programs built without cgo: it compiles, does nothing and says so.
 
-const supported = false
-
 func setRate(int64) {}
 
 func rate() int { return 0 }

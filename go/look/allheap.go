@@ -6,6 +6,7 @@ import (
 	"runtime/pprof"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
@@ -24,7 +25,7 @@ func AllHeap() http.Handler {
 		data, err := allHeap()
 		if err != nil {
 			status := http.StatusInternalServerError
-			if !supported {
+			if !capi.Supported {
 				status = http.StatusNotImplemented
 			}
 			http.Error(w, err.Error(), status)

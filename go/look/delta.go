@@ -115,7 +115,7 @@ func Delta() http.Handler {
 		data, err := c.next(limit)
 		if err != nil {
 			status := http.StatusInternalServerError
-			if !supported {
+			if !capi.Supported {
 				status = http.StatusNotImplemented
 				err = cgoheap.ErrUnsupported
 			}

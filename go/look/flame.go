@@ -194,7 +194,7 @@ func serveFlame(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("invalid value %q for of - must be c, all, old, peak or alloc", of), http.StatusBadRequest)
 		return
 	}
-	if !supported {
+	if !capi.Supported {
 		http.Error(w, cgoheap.ErrUnsupported.Error(), http.StatusNotImplemented)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
 //go:embed page.html
@@ -130,7 +131,7 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "use GET", http.StatusMethodNotAllowed)
 		return
 	}
-	if !supported {
+	if !capi.Supported {
 		http.Error(w, cgoheap.ErrUnsupported.Error(), http.StatusNotImplemented)
 		return
 	}

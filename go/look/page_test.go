@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
@@ -52,7 +53,7 @@ func TestOneActionAtATime(t *testing.T) {
 	defer server.actions.busy.Unlock()
 	answer := httptest.NewRecorder()
 	Handler().ServeHTTP(answer, httptest.NewRequest("POST", "/gc", nil))
-	if supported && answer.Code != http.StatusServiceUnavailable {
+	if capi.Supported && answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", answer.Code, answer.Body)
 	}
 }

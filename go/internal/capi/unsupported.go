@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// Supported says whether this program has the C side: here it has not, and every function that can fail says so.
+const Supported = false
+
 // Mark draws no line.
 func Mark() uint32 { return 0 }
 
