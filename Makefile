@@ -21,11 +21,11 @@ test: build ## every test, with the seconds that each part took
 test-long: build ## the same, with the long versions of stress and statistics
 	@CGOHEAP_LONG=1 scripts/test.sh
 
-bench: build ## cgoheap and its peers side by side: a dated report in tests/bench/results/; BENCH_QUICK=1 takes minutes less
+bench: build ## cgoheap and its peers side by side: a dated report in bench/results/; BENCH_QUICK=1 takes minutes less
 	@scripts/bench.sh
 
 truth: build ## docs/truth.md: estimates of cgoheap, jemalloc and gperftools against an exact ledger
-	@python3 -B scripts/truth.py
+	@scripts/bench.sh truth
 
 dist: build ## the release in build/dist: a repository with the tag, a Go module proxy's files, a zip
 	@scripts/dist.sh

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 // All tests run at rate 1 unless they say otherwise: numbers are exact then. Each looks at functions that no other test

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 // dumpingProgram runs TestDumpingProgram in a process of its own with CGOHEAP set, and returns what it said on stderr. Its first

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 func fetchProfile(t *testing.T, query string) *profiledata.Profile {

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cgoheap/cgoheap/go/internal/ctest/callback"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/forced"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/tests/ctest/callback"
+	"github.com/cgoheap/cgoheap/tests/ctest/forced"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 // hasSymbols says whether this program has debug information for its C code. Plain `go test` strips it.
@@ -97,9 +97,10 @@ func both(a, b func(*profiledata.Sample) bool) func(*profiledata.Sample) bool {
 }
 
 const (
-	plainC  = "internal/ctest/plain/plain.c"
-	plainGo = "internal/ctest/plain/plain.go"
+	plainC  = "../tests/ctest/plain/plain.c"
+	plainGo = "../tests/ctest/plain/plain.go"
 	pkg     = "github.com/cgoheap/cgoheap/go"
+	ctest   = "github.com/cgoheap/cgoheap/tests/ctest"
 )
 
 // TestGoldenStack: all frames from the goroutine to malloc, in order, and no others.
@@ -123,8 +124,8 @@ func TestGoldenStack(t *testing.T) {
 	call := "return C.plain_outer("
 	want = append(want,
 		frame(t, "C.plain_outer", plainGo, call),
-		frame(t, pkg+"/internal/ctest/plain.chainInlined", plainGo, call),
-		frame(t, pkg+"/internal/ctest/plain.Chain", plainGo, "return chainInlined("),
+		frame(t, ctest+"/plain.chainInlined", plainGo, call),
+		frame(t, ctest+"/plain.Chain", plainGo, "return chainInlined("),
 		frame(t, pkg+"_test.TestGoldenStack.func1", "stack_test.go", "done <- plain.Chain("+"7919)"))
 
 	p := profile(t)
@@ -134,7 +135,7 @@ func TestGoldenStack(t *testing.T) {
 	}
 	for _, s := range p.Samples {
 		for _, f := range s.Stack {
-			if f.Function == pkg+"/internal/ctest/plain.chainInlined" {
+			if f.Function == ctest+"/plain.chainInlined" {
 				if !f.Inlined {
 					t.Error("chainInlined is not marked as inlined into its caller")
 				}
@@ -176,7 +177,7 @@ func TestCallbackStackIsWhole(t *testing.T) {
 		var functions []string
 		for _, f := range got {
 			name, _, _ := strings.Cut(f, " ")
-			name = strings.TrimPrefix(name, pkg+"/internal/ctest/callback.")
+			name = strings.TrimPrefix(name, ctest+"/callback.")
 			if name == "?" || strings.HasPrefix(name, "testing.") {
 				continue // C without symbols
 			}
@@ -245,7 +246,7 @@ func TestPlainIncludeSeesWhatIsWritten(t *testing.T) {
 
 // TestForcedIncludeSeesAll: with -include cgoheap.h all of them are seen, and the leaf is what the Go caller wrote.
 func TestForcedIncludeSeesAll(t *testing.T) {
-	const forcedGo = "internal/ctest/forced/forced.go"
+	const forcedGo = "../tests/ctest/forced/forced.go"
 	for _, test := range []struct {
 		name, leaf, text string
 		size             int64

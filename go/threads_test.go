@@ -15,9 +15,9 @@ import (
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/callback"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/tests/ctest/callback"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 // onThread runs f on a thread of its own, which ends with f: that is what a goroutine does that ends locked.

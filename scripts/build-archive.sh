@@ -11,7 +11,8 @@
 # this machine gets into it. scripts/test-reproducible.sh holds it to that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=go/internal/lib/linux_amd64
+source scripts/lib.sh
+out=${archive%/*}
 target=${CARGO_TARGET_DIR:-target}
 most=1500000 # bytes: an archive that grows beyond is a mistake until somebody says otherwise
 

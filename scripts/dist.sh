@@ -9,12 +9,13 @@
 # To release: git push https://github.com/cgoheap/cgoheap vX.Y.Z, out of repository.git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/lib.sh
 out=${1:-build/dist}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 module=github.com/cgoheap/cgoheap
 version=v$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-folder=go/internal/lib/linux_amd64
+folder=${archive%/*}
 chmod -R u+w "$out" && rm -rf "${out:?}"/*
 
 # Licences. What is compiled into the archive: the crates, without those that only run while building.

@@ -2,23 +2,9 @@
 # Checks that the tools are there. What Debian packages is installed if we may; Go and Rust are asked for by name.
 set -euo pipefail
 
-missing=()
-need() { command -v "$1" >/dev/null || missing+=("$2"); }
-need gcc gcc
-need g++ g++
-need ld binutils
-need objcopy binutils
-need readelf binutils
-if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "setup: installing ${missing[*]}" >&2
-        apt-get update -q >/dev/null
-        apt-get install -y -q "${missing[@]}" >/dev/null
-    else
-        echo "setup: missing: install the packages ${missing[*]} (Debian: sudo apt-get install ${missing[*]})" >&2
-        exit 1
-    fi
-fi
+cd "$(dirname "$0")/.."
+source scripts/lib.sh
+need gcc:gcc g++:g++ ld:binutils objcopy:binutils readelf:binutils
 
 # at_least HAVE WANT: whether version HAVE is WANT or later
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }

@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
-# Counts the instructions of the unsampled paths with callgrind and compares them with tests/bench/instructions.tsv.
+# Counts the instructions of the unsampled paths with callgrind and compares them with bench/instructions.tsv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v valgrind >/dev/null || {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q valgrind >/dev/null
-} || { echo "test-instructions: install valgrind (Debian: sudo apt-get install valgrind)" >&2; exit 1; }
+source scripts/lib.sh
+need valgrind:valgrind
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-archive=go/internal/lib/linux_amd64/libcgoheap.a
-gcc -O2 -o "$work/plain" tests/bench/pairs.c
-gcc -O2 -DHEADER -Iinclude -o "$work/header" tests/bench/pairs.c $archive
-gcc -O2 -DCGOHEAP_NO_REDIRECT -Iinclude -Igo/interpose -o "$work/interpose" tests/bench/pairs.c go/interpose/interpose.c $archive
+gcc -O2 -o "$work/plain" bench/pairs.c
+gcc -O2 -DHEADER -Iinclude -o "$work/header" bench/pairs.c "$archive"
+gcc -O2 -DCGOHEAP_NO_REDIRECT -Iinclude -Igo/interpose -o "$work/interpose" bench/pairs.c go/interpose/interpose.c "$archive"
 
 # instructions PROGRAM OPERATION: of 100,000 operations, without start and end of the program
 instructions() {
@@ -37,6 +35,6 @@ while read -r door operation most; do
     fi
     printf '%-10s %-8s %6s instructions over glibc (%s): %s\n' "$door" "$operation" "$over" \
         "$(awk -v a="$plain" 'BEGIN { printf "%.1f", a / 100000 }')" "$verdict"
-done < <(grep -v '^#' tests/bench/instructions.tsv)
+done < <(grep -v '^#' bench/instructions.tsv)
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -2,7 +2,7 @@
 # The tests of tests/look: programs with one disease of the memory each, judged by the page of package look, and the page in a
 # real browser. The archive is there already.
 #
-#     scripts/test-look.sh          install what they need, if we may; then run them
+#     scripts/test-look.sh          all of them
 #     scripts/test-look.sh picture  make docs/look.png and docs/look-flame.png only
 #
 # With CGOHEAP_PARCA=1 also against a real Parca, which takes a quarter of an hour to build the first time; CGOHEAP_PARCA may be the
@@ -10,15 +10,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v chromium chromium-browser google-chrome >/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "test-look: installing chromium" >&2
-        { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } >/dev/null
-    else
-        echo "test-look: missing: install chromium (Debian: sudo apt-get install chromium)" >&2
-        exit 1
-    fi
-fi
+source scripts/lib.sh
+need_browser
 export GOFLAGS= GOWORK=off
 if [ "${1:-}" = picture ]; then
     export CGOHEAP_PICTURES=$PWD/docs

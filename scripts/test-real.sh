@@ -1,28 +1,10 @@
 #!/usr/bin/env bash
-# The tests of tests/real: real programs under the whole-process door. The archive is there already.
-#
-#     scripts/test-real.sh          install what they need, if we may; then run them
-#     scripts/test-real.sh setup    install only
+# The tests of tests/real: real programs with the whole process captured. The archive is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-setup() {
-    local missing=() file
-    for file in /usr/include/zlib.h:zlib1g-dev "$(gcc -print-file-name=libjemalloc.a):libjemalloc-dev" \
-        "$(gcc -print-file-name=libtcmalloc_minimal.so.4):libtcmalloc-minimal4" "$(gcc -print-file-name=libmimalloc.so.2):libmimalloc2.0"; do
-        [ -e "${file%:*}" ] || missing+=("${file##*:}")
-    done
-    command -v g++ >/dev/null || missing+=(g++)
-    [ ${#missing[@]} -eq 0 ] && return
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "test-real: installing ${missing[*]}" >&2
-        { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "${missing[@]}"; } >/dev/null && return
-    fi
-    echo "test-real: missing: install the packages ${missing[*]} (Debian: sudo apt-get install ${missing[*]})" >&2
-    exit 1
-}
-setup
-[ "${1:-}" = setup ] && exit
+source scripts/lib.sh
+need /usr/include/zlib.h:zlib1g-dev g++:g++
 
 out=$PWD/build/real
 mkdir -p "$out"

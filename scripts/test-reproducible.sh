@@ -2,7 +2,7 @@
 # Builds the archive a second time, in another folder and from nothing, and compares it with the first bit by bit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-archive=go/internal/lib/linux_amd64/libcgoheap.a
+source scripts/lib.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/an other/place"

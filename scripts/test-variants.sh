@@ -5,7 +5,8 @@
 #     scripts/test-variants.sh [NAME...]     only these
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/test-real.sh setup
+source scripts/lib.sh
+need libjemalloc.a:libjemalloc-dev libtcmalloc_minimal.so.4:libtcmalloc-minimal4 libmimalloc.so.2:libmimalloc2.0
 export GOFLAGS= GOWORK=off CGOHEAP=rate=1
 out=$PWD/build/variants
 mkdir -p "$out"

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/cgoheap/cgoheap/go/cgoheaptest"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain" // C code that allocates
+	"github.com/cgoheap/cgoheap/tests/ctest/plain" // C code that allocates
 )
 
 // printer stands for a *testing.T here, and prints the first line of what a test would.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
-	"github.com/cgoheap/cgoheap/go/internal/ctest/plain"
+	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 func TestLeakIsReportedOnceAndByItsOwnSize(t *testing.T) {

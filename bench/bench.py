@@ -5,7 +5,7 @@ Every figure is a ratio of CPU time, user and system, of the whole process with 
 runs each arm once, one after the other, and the ratio is taken within a round, so that a machine that slows down slows down
 both. A row that can't run says why, and the report goes on. bench.sh sets up and starts this.
 
-    BENCH_QUICK=1       about two minutes: fewer rounds, no large binary, no header door for the cgo loads
+    BENCH_QUICK=1       about four minutes: fewer rounds, no large binary, no header door for the cgo loads
     BENCH_ONLY=a,b      only these parts: see PARTS at the end
 """
 
@@ -23,11 +23,11 @@ import sys
 import tempfile
 import time
 
-import bench_report
+import report
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
-TESTS = ROOT / "tests" / "bench"
+TESTS = ROOT / "bench"
 ARCHIVE = ROOT / "go/internal/lib/linux_amd64/libcgoheap.a"
 QUICK = os.environ.get("BENCH_QUICK", "") not in ("", "0")
 ROUNDS = 3 if QUICK else 5
@@ -288,7 +288,7 @@ def compare(group, label, arms, once, rounds, slow):
                 if cpu is None or cpu > 3:
                     break
     done = rows["whole"].get("ratios")
-    log(f"{group} {label}: {bench_report.spread(done) if done else rows['whole'].get('unable')}")
+    log(f"{group} {label}: {report.spread(done) if done else rows['whole'].get('unable')}")
 
 
 def native():
@@ -417,7 +417,7 @@ def attempts(label, needs, command):
             row["runs"].append(json.loads(run(command)[1]))
     except Unable as why:
         row["unable"] = str(why)
-    log(f"depth {label}: {row.get('unable') or bench_report.median([r['warm_ns'] for r in row['runs']])} ns warm")
+    log(f"depth {label}: {row.get('unable') or report.median([r['warm_ns'] for r in row['runs']])} ns warm")
 
 
 def snapshot():
@@ -451,7 +451,7 @@ def symbolise():
                 raise Unable("not in the quick version")
             folder = BUILD / f"big{packages}"
             shutil.rmtree(folder, ignore_errors=True)
-            run([sys.executable, ROOT / "scripts/bench-big.py", folder, packages, ROOT])
+            run([sys.executable, ROOT / "bench/big.py", folder, packages, ROOT])
             log(f"building the {label} program")
             run(["go", "build", "-o", "big", "."], cwd=folder, timeout=600)
             row["file_bytes"] = (folder / "big").stat().st_size
@@ -562,15 +562,15 @@ def main():
     folder.mkdir(exist_ok=True)
     stem = f"{results['date'][:10]}-{results['commit']}{'-quick' if QUICK else ''}"
     (folder / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / f"{stem}.md").write_text(bench_report.report(results))
+    (folder / f"{stem}.md").write_text(report.report(results))
     shutil.rmtree(scratch, ignore_errors=True)
     if not QUICK and len(wanted) == len(PARTS):  # a whole run: these are the figures that we claim
-        origin = f"From tests/bench/results/{stem}.md, `make bench`.\n"
-        for file, text in (("README.md", bench_report.short_table(results)), ("docs/overhead.md", bench_report.targets_table(results))):
+        origin = f"From bench/results/{stem}.md, `make bench`.\n"
+        for file, text in (("README.md", report.short_table(results)), ("docs/overhead.md", report.targets_table(results))):
             path = ROOT / file
-            path.write_text(bench_report.between_markers(path.read_text(), f"{origin}\n{text}"))
-    print(bench_report.targets_table(results))
-    print(f"tests/bench/results/{stem}.md")
+            path.write_text(report.between_markers(path.read_text(), f"{origin}\n{text}"))
+    print(report.targets_table(results))
+    print(f"bench/results/{stem}.md")
 
 
 main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Estimates against an exact ledger: cgoheap, jemalloc and gperftools, by one program. Writes docs/truth.md.
 
-For each mix of sizes, one thread and four, and each seed, tests/bench/truth.cc runs once under each profiler. Its profile is
+For each mix of sizes, one thread and four, and each seed, bench/truth.cc runs once under each profiler. Its profile is
 read and unsampled by the formula that the profiler's own viewer (jeprof, pprof) uses, its values are added up by site, and
 the error is divided by its standard deviation as theory gives it from the ledger.
 
@@ -33,7 +33,7 @@ MIXES = [
 def build():
     BUILD.mkdir(parents=True, exist_ok=True)
     flags = ["-O2", "-fno-builtin-malloc", "-fno-builtin-free", "-pthread", "-I", ROOT / "include", "-DCGOHEAP_NO_REDIRECT"]
-    source, archive = ROOT / "tests/bench/truth.cc", ROOT / "go/internal/lib/linux_amd64/libcgoheap.a"
+    source, archive = ROOT / "bench/truth.cc", ROOT / "go/internal/lib/linux_amd64/libcgoheap.a"
     for command in (
         ["g++", *flags, "-o", BUILD / "truth-peer", source, "-ldl", "-lm"],
         ["gcc", *flags, "-DCAPTURE", "-c", "-o", BUILD / "truth-interpose.o", ROOT / "go/interpose/interpose.c"],
@@ -226,7 +226,7 @@ def report(cells, exact):
         f"{SEEDS} seeds, {SITES} sites, rate {RATE}, {cpu}, Linux {platform.release()}. jemalloc {package['libjemalloc2']} "
         f"(`prof:true,prof_accum:true,lg_prof_sample:12`) and gperftools {package['libgoogle-perftools4']} "
         f"(`TCMALLOC_SAMPLE_PARAMETER={RATE}`) are Debian's packages. All of them profile the same program, "
-        "`tests/bench/truth.cc`, with the same sizes in the same order; half of the blocks are freed again. What is sampled is drawn "
+        "`bench/truth.cc`, with the same sizes in the same order; half of the blocks are freed again. What is sampled is drawn "
         "anew in each run.", "",
         "A cell is: the error of all seeds together; the mean of the errors, each in units of the standard deviation that theory "
         f"gives it (z); the variance of z. Right is a mean within 3/√{n} = {3 / math.sqrt(n):.2f} of 0 and a variance between 0.8 "
@@ -271,13 +271,9 @@ def report(cells, exact):
     (ROOT / "docs/truth.md").write_text("\n".join(lines))
 
 
-missing = [package for package in ("libjemalloc2", "libgoogle-perftools4", "g++") if first_line(["dpkg-query", "-W", package]) == "?"]
-if missing and os.geteuid() == 0:
-    subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL)
-    subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], stdout=subprocess.DEVNULL)
 for p in PROFILERS[1:]:
     if not pathlib.Path(p.preload).exists():
-        sys.exit(f"truth: {p.preload} is missing: sudo apt-get install libjemalloc2 libgoogle-perftools4 g++")
+        sys.exit(f"truth: {p.preload} is missing: make truth installs it, or sudo apt-get install libjemalloc2 libgoogle-perftools4")
 build()
 exact = heap_profiler_is_exact()
 report(measure(), exact)

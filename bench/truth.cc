@@ -1,6 +1,6 @@
 /*
  * truth MIX THREADS SEED RATE FILE: allocates a mix of sizes at four sites, keeps an exact ledger, and lets whatever profiler is
- * in this process write its profile to FILE. Prints the ledger. scripts/truth.py compares the two.
+ * in this process write its profile to FILE. Prints the ledger. bench/truth.py compares the two.
  *
  * The profiler is cgoheap when it is linked in, else jemalloc or gperftools when preloaded. The mixes are about those of tests/truth.rs.
  */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a Go program of some size, for measuring the first profile of a large binary.
 
-usage: bench-big.py FOLDER PACKAGES REPOSITORY
+usage: big.py FOLDER PACKAGES REPOSITORY
 
 Each package has 500 functions that do a little of everything, all reachable through a table, so that the linker keeps them
 with their debug information. 14 packages make about 20 MB of program, 205 about 200 MB.

@@ -3,7 +3,7 @@
 package main
 
 /*
-#cgo CFLAGS: -O2 -DCAPTURE -DCGOHEAP_NO_REDIRECT -I${SRCDIR}/../../../include
+#cgo CFLAGS: -O2 -DCAPTURE -DCGOHEAP_NO_REDIRECT -I${SRCDIR}/../../include
 #include "depth.h"
 */
 import "C"

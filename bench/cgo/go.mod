@@ -1,8 +1,8 @@
-module github.com/cgoheap/cgoheap/tests/bench/cgo
+module github.com/cgoheap/cgoheap/bench/cgo
 
 go 1.26.0
 
-replace github.com/cgoheap/cgoheap => ../../..
+replace github.com/cgoheap/cgoheap => ../..
 
 require (
 	github.com/DataDog/zstd v1.5.7

@@ -4,7 +4,7 @@
 package plain
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../../include
+#cgo CFLAGS: -I${SRCDIR}/../../../include
 
 #include "cgoheap.h"
 #include <stdlib.h>
@@ -17,7 +17,7 @@ import "C"
 import (
 	"unsafe"
 
-	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
+	_ "github.com/cgoheap/cgoheap/go" // links the archive
 )
 
 // Block is a block of C memory.

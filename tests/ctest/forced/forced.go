@@ -4,7 +4,7 @@
 package forced
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../../include -include cgoheap.h
+#cgo CFLAGS: -I${SRCDIR}/../../../include -include cgoheap.h
 
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@ import "C"
 import (
 	"unsafe"
 
-	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
+	_ "github.com/cgoheap/cgoheap/go" // links the archive
 )
 
 // Block is a block of C memory.

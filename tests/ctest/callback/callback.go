@@ -4,7 +4,7 @@
 package callback
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../../include
+#cgo CFLAGS: -I${SRCDIR}/../../../include
 
 void callback_enter(int depth, unsigned long size);
 void *callback_block(unsigned long size);
@@ -14,7 +14,7 @@ import "C"
 import (
 	"unsafe"
 
-	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
+	_ "github.com/cgoheap/cgoheap/go" // links the archive
 )
 
 // Hook runs in the callback, before it allocates; for tests.
