@@ -565,10 +565,7 @@ def main():
     (folder / f"{stem}.md").write_text(report.report(results))
     shutil.rmtree(scratch, ignore_errors=True)
     if not QUICK and len(wanted) == len(PARTS):  # a whole run: these are the figures that we claim
-        origin = f"From bench/results/{stem}.md, `make bench`.\n"
-        for file, text in (("README.md", report.short_table(results)), ("docs/overhead.md", report.targets_table(results))):
-            path = ROOT / file
-            path.write_text(report.between_markers(path.read_text(), f"{origin}\n{text}"))
+        report.write_documents(ROOT, results, stem)
     print(report.targets_table(results))
     print(f"bench/results/{stem}.md")
 

@@ -269,17 +269,18 @@ def targets_table(results):
     return table(["target", "at most", "seen", ""], rows)
 
 
-SHORT_LOADS = ("pair64, 1 ", "batch, 1 ", "larson, 8 ", "alloctest, 1 ", "lua", "perl", "ghost", "gcc", "redis", "sqlite", "zstd",
-               "tree", "http")
+OVERVIEW_LOADS = ("pair64, 1 ", "batch, 1 ", "larson, 8 ", "alloctest, 1 ", "lua", "perl", "ghost", "gcc", "redis", "sqlite",
+                  "zstd", "tree", "http")
+SHORT_LOADS = ("pair64, 1 ", "batch, 1 ", "redis", "sqlite", "http")
 
 
-def short_table(results):
-    """The loads that say most, against all peers: what a profiler makes of the same allocator without it."""
-    keys = ("whole", *PEERS)
+def overview_table(results, loads=OVERVIEW_LOADS, peers=PEERS):
+    """The loads that say most, against the peers: what a profiler makes of the same allocator without it."""
+    keys = ("whole", *peers)
     titles = {}
     rows = []
     for row in results["loads"]:
-        if row["load"].startswith(SHORT_LOADS):
+        if row["load"].startswith(loads):
             arms = row["arms"]
             titles.update({key: arms[key]["title"] for key in keys if key in arms})
             ratios = [arms.get(key, {}).get("ratios") for key in keys]
@@ -287,14 +288,35 @@ def short_table(results):
     return table(["CPU time, times that without"] + [titles.get(key, key) for key in keys], rows)
 
 
-BEGIN, END = "<!-- bench: written by make bench -->", "<!-- /bench -->"
+def short_table(results):
+    """The same in five lines, beside the peers that people know."""
+    return overview_table(results, SHORT_LOADS, ("jemalloc_prof", "heaptrack", "asan"))
 
 
-def between_markers(text, block):
-    """`text` with `block` in place of what stood between the markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{block.rstrip()}\n\n{END}{after}"
+# What a whole run writes into the documents: file, name of the markers, table.
+DOCUMENTS = (
+    ("README.md", "short", short_table),
+    ("docs/overhead.md", "targets", lambda results: targets_table(results)),
+    ("docs/overhead.md", "overview", overview_table),
+)
+
+
+def between_markers(text, name, block):
+    """`text` with `block` in place of what stood between the markers of that name."""
+    begin, end = f"<!-- bench {name}: written by make bench -->", f"<!-- /bench {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"no {begin} ... {end}")
+    return f"{before}{begin}\n\n{block.rstrip()}\n\n{end}{after}"
+
+
+def write_documents(root, results, stem):
+    """Puts the figures of a whole run where they are claimed."""
+    for file, name, table_of in DOCUMENTS:
+        path = root / file
+        text = f"From bench/results/{stem}.md, `make bench`.\n\n{table_of(results)}"
+        path.write_text(between_markers(path.read_text(), name, text))
 
 
 def report(results):
