@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/cgoheap/cgoheap/go/internal/calibrate"
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
@@ -31,13 +32,13 @@ func SetRate(bytes int) {
 	if bytes < 0 {
 		bytes = 0
 	}
-	setRate(min(int64(bytes), maxRate))
+	capi.SetRate(min(int64(bytes), maxRate))
 }
 
 // Rate returns the mean number of bytes between two samples: 0 when sampling is off, or not supported. It may be
 // called from any goroutine.
 func Rate() int {
-	return rate()
+	return capi.Rate()
 }
 
 // WriteHeapProfile writes the current profile to w, as gzipped protocol buffer: what /debug/pprof/cgoheap serves.
@@ -146,7 +147,7 @@ type Stats struct {
 	}
 }
 
-// Interpose is what the whole-process door, the package github.com/cgoheap/cgoheap/go/interpose, does in this program.
+// Interpose is what the package github.com/cgoheap/cgoheap/go/interpose does in this program.
 type Interpose int
 
 const (
@@ -190,7 +191,17 @@ func (i Interpose) String() string {
 func ReadStats(s *Stats) {
 	*s = Stats{GoFramesProblem: goFramesProblem, RegisteredProblem: registeredProblem}
 	s.Registered = registeredProblem == ""
-	readStats(s)
+	c := capi.ReadStats()
+	s.Rate = c.Rate
+	s.AllocObjects, s.AllocBytes = c.AllocObjects, c.AllocBytes
+	s.LiveObjects, s.LiveBytes = c.LiveObjects, c.LiveBytes
+	s.AllocBytesMargin, s.LiveBytesMargin = c.AllocBytesMargin, c.LiveBytesMargin
+	s.PeakBytes, s.PeakTime = c.PeakBytes, c.PeakTime
+	s.Samples, s.LiveSamples, s.Stacks = c.Samples, c.LiveSamples, c.Stacks
+	s.OwnBytes = c.OwnBytes
+	s.GoFrames = c.GoFrames
+	s.Interpose = Interpose(c.Interpose)
+	s.Lost = c.Lost
 }
 
 // The results of the checks at start, which [ReadStats] hands on; empty when all is well. Written while the package is
@@ -201,3 +212,12 @@ var (
 )
 
 const notChecked = "not supported on this platform, or built without cgo"
+
+func init() {
+	if !capi.Supported {
+		return
+	}
+	goFramesProblem = calibrate.GoFrames()
+	registeredProblem = register()
+	startDumps()
+}

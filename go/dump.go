@@ -1,5 +1,3 @@
-//go:build linux && amd64 && cgo
-
 package cgoheap
 
 import (
@@ -7,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
@@ -18,7 +15,7 @@ import (
 //
 // The signal comes by os/signal, beside whoever else asks for it there.
 func startDumps() {
-	automatic, number := capi.DumpsAsked()
+	automatic, onSignal := capi.DumpSettings()
 	if automatic {
 		go func() {
 			for {
@@ -26,9 +23,9 @@ func startDumps() {
 			}
 		}()
 	}
-	if number != 0 {
+	if onSignal != nil {
 		came := make(chan os.Signal, 1)
-		signal.Notify(came, syscall.Signal(number))
+		signal.Notify(came, onSignal)
 		go func() {
 			for range came {
 				dump(capi.DumpSignal)

@@ -1,5 +1,3 @@
-//go:build linux && amd64 && cgo
-
 package cgoheap
 
 import (
@@ -8,6 +6,8 @@ import (
 	"reflect"
 	"runtime/pprof"
 	"unsafe"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
 // fallbackName is what the /debug/pprof/ page shows when the profile can't be served there: the name is the only text of
@@ -54,7 +54,5 @@ func profileField[T any](name string) (func(*pprof.Profile) *T, bool) {
 
 // countLive is the number on the /debug/pprof/ page: sampled blocks that are not freed.
 func countLive() int {
-	var s Stats
-	readStats(&s)
-	return int(s.LiveSamples)
+	return int(capi.ReadStats().LiveSamples)
 }

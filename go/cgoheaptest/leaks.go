@@ -18,7 +18,7 @@ type leak struct {
 // liveSince returns what is live of the blocks allocated since a mark, without what is kept on purpose by libc and the
 // like, largest first.
 func liveSince(mark uint32) ([]leak, error) {
-	snapshot, err := capi.TakeSince(mark)
+	snapshot, err := capi.TakeFiltered(capi.Filter{SinceMark: mark})
 	if err != nil {
 		return nil, err
 	}

@@ -14,20 +14,24 @@ package capi
 */
 import "C"
 
-import "unsafe"
-
-// DumpReason says why a dump is written.
-type DumpReason int
+import (
+	"os"
+	"syscall"
+	"unsafe"
+)
 
 // DumpSignal is the reason that the C side doesn't know of by itself.
 const DumpSignal DumpReason = C.CGOHEAP_DUMP_SIGNAL
 
-// DumpsAsked says which dumps the environment asks for: those at thresholds, and the number of the signal, 0 for none. It
+// DumpSettings says which dumps the environment asks for: those at thresholds, and those on a signal, nil for none. It
 // complains on stderr when they could not be written.
-func DumpsAsked() (automatic bool, signal int) {
-	var a, s C.int
-	C.cgoheap_dump_asked(&a, &s)
-	return a != 0, int(s)
+func DumpSettings() (automatic bool, signal os.Signal) {
+	var a, number C.int
+	C.cgoheap_dump_asked(&a, &number)
+	if number != 0 {
+		signal = syscall.Signal(number)
+	}
+	return a != 0, signal
 }
 
 // WaitForDump blocks its thread until live memory has passed the next threshold.
@@ -39,5 +43,6 @@ func WaitForDump() DumpReason {
 
 // StoreDump writes a profile to the next file, and says on stderr where or why not.
 func StoreDump(profile []byte, reason DumpReason) error {
-	return Failure("writing a dump", int(C.cgoheap_dump_store(unsafe.Pointer(unsafe.SliceData(profile)), C.size_t(len(profile)), C.int(reason))))
+	status := C.cgoheap_dump_store(unsafe.Pointer(unsafe.SliceData(profile)), C.size_t(len(profile)), C.int(reason))
+	return failure("writing a dump", status)
 }

@@ -4,23 +4,26 @@ package capi
 
 import (
 	"errors"
-	"time"
+	"os"
 )
 
 // Supported says whether this program has the C side: here it has not, and every function that can fail says so.
 const Supported = false
 
+// SetRate does nothing.
+func SetRate(int64) {}
+
+// Rate is 0: off.
+func Rate() int { return 0 }
+
+// ReadStats knows nothing.
+func ReadStats() Stats { return Stats{} }
+
+// OwnRanges returns none.
+func OwnRanges([]Range) []Range { return nil }
+
 // Mark draws no line.
 func Mark() uint32 { return 0 }
-
-// Count is never made.
-type Count struct{}
-
-// StartCount is not supported.
-func StartCount(*bool, *uint64) (*Count, error) { return nil, errors.ErrUnsupported }
-
-// Stop is not supported.
-func (*Count) Stop() (objects, bytes uint64, err error) { return 0, 0, errors.ErrUnsupported }
 
 // Snapshot is never made.
 type Snapshot struct{}
@@ -28,8 +31,11 @@ type Snapshot struct{}
 // Take is not supported.
 func Take() (*Snapshot, error) { return nil, errors.ErrUnsupported }
 
-// TakeSince is not supported.
-func TakeSince(uint32) (*Snapshot, error) { return nil, errors.ErrUnsupported }
+// TakeFiltered is not supported.
+func TakeFiltered(Filter) (*Snapshot, error) { return nil, errors.ErrUnsupported }
+
+// Values is not supported.
+func (*Snapshot) Values() (*Snapshot, error) { return nil, errors.ErrUnsupported }
 
 // Free does nothing.
 func (*Snapshot) Free() {}
@@ -37,33 +43,8 @@ func (*Snapshot) Free() {}
 // Subtract is not supported.
 func (*Snapshot) Subtract(*Snapshot) error { return errors.ErrUnsupported }
 
-// Encode is not supported.
-func (*Snapshot) Encode(int) ([]byte, error) { return nil, errors.ErrUnsupported }
-
-// Stack is described where cgoheap is supported; so is the rest.
-type Stack struct {
-	ID                                                 uint32
-	AllocObjects, AllocBytes, InuseObjects, InuseBytes int64
-}
-
-// Filter chooses from nothing.
-type Filter struct {
-	SinceMark      uint32
-	MinAge, MaxAge time.Duration
-	ByAge, Peak    bool
-}
-
-// TakeFiltered is not supported.
-func TakeFiltered(Filter) (*Snapshot, error) { return nil, errors.ErrUnsupported }
-
-// LargestStacks returns none.
-func LargestStacks(Filter, int) []Stack { return nil }
-
 // Since is not supported.
 func (*Snapshot) Since(*Snapshot) error { return errors.ErrUnsupported }
-
-// Values is not supported.
-func (*Snapshot) Values() (*Snapshot, error) { return nil, errors.ErrUnsupported }
 
 // Limit is not supported.
 func (*Snapshot) Limit(int) error { return errors.ErrUnsupported }
@@ -74,19 +55,54 @@ func (*Snapshot) Keep([]uint32) error { return errors.ErrUnsupported }
 // Stacks returns none.
 func (*Snapshot) Stacks() []Stack { return nil }
 
+// LargestStacks returns none.
+func LargestStacks(Filter, int) []Stack { return nil }
+
+// Encode is not supported.
+func (*Snapshot) Encode(int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
 // EncodeEach is not supported.
 func (*Snapshot) EncodeEach() ([]byte, error) { return nil, errors.ErrUnsupported }
 
-// Range is a piece of the address space.
-type Range struct{ Start, Bytes uint64 }
+// Count is never made.
+type Count struct{}
 
-// OwnRanges returns none.
-func OwnRanges([]Range) []Range { return nil }
+// StartCount is not supported.
+func StartCount(*bool, *uint64) (*Count, error) { return nil, errors.ErrUnsupported }
 
-// Malloc is all zero.
-type Malloc struct {
-	Arenas, Used, Free, Mmapped, MmappedChunks uint64
-}
+// Stop is not supported.
+func (*Count) Stop() (objects, bytes uint64, err error) { return 0, 0, errors.ErrUnsupported }
+
+// DumpSignal is no reason here.
+const DumpSignal DumpReason = 0
+
+// DumpSettings asks for no dumps.
+func DumpSettings() (automatic bool, signal os.Signal) { return false, nil }
+
+// WaitForDump returns at once.
+func WaitForDump() DumpReason { return 0 }
+
+// StoreDump is not supported.
+func StoreDump([]byte, DumpReason) error { return errors.ErrUnsupported }
+
+// The functions that a probe would find.
+const (
+	ProbeName     = ""
+	ProbeStubName = ""
+	CallbackName  = ""
+)
+
+// ProbeStack finds nothing.
+func ProbeStack() Probe { return Probe{Failed: true} }
+
+// ProbeCallback finds nothing.
+func ProbeCallback() Probe { return Probe{Failed: true} }
+
+// JoinGo is not supported.
+func JoinGo(boundary, callback uintptr) error { return errors.ErrUnsupported }
+
+// RefuseGo does nothing: there are no stacks.
+func RefuseGo() {}
 
 // ReadMalloc knows nothing.
 func ReadMalloc() Malloc { return Malloc{} }

@@ -5,14 +5,14 @@
 /* Both add to a variable after the call, so that neither is compiled to a jump: the stack keeps their frames. */
 static volatile int returned;
 
-void cgoheap_internal_probe_enter(void *function, void *argument)
+void cgoheap_capi_probe_outer(struct cgoheap_go_probe *out)
 {
-    cgoheapInternalProbe(function, argument);
+    cgoheapInternalProbe(out);
     returned++;
 }
 
-void cgoheap_internal_probe_leaf(void *function, void *argument)
+void cgoheap_capi_probe_inner(struct cgoheap_go_probe *out)
 {
-    ((void (*)(void *))function)(argument);
+    cgoheap_go_probe(out);
     returned++;
 }

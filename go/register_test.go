@@ -1,0 +1,33 @@
+package cgoheap
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
+)
+
+func TestProfileFieldLooksAtNameAndType(t *testing.T) {
+	if _, ok := profileField[func() int]("count"); !ok {
+		t.Error("no field count: Go's pprof.Profile has changed")
+	}
+	if _, ok := profileField[func(io.Writer, int) error]("write"); !ok {
+		t.Error("no field write: Go's pprof.Profile has changed")
+	}
+	if _, ok := profileField[func() int]("write"); ok {
+		t.Error("a field of another type is accepted")
+	}
+	if _, ok := profileField[func() int]("missing"); ok {
+		t.Error("a field that isn't there is accepted")
+	}
+}
+
+func TestSecondRegistrationIsRefusedWithoutPanic(t *testing.T) {
+	if !capi.Supported {
+		t.Skip("there is no first one: ", ErrUnsupported)
+	}
+	if problem := register(); !strings.Contains(problem, "another package") {
+		t.Errorf("%q", problem)
+	}
+}
