@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::sys::rename;
+
 /// Writes a file as a whole or not at all: under a hidden name in the same folder, then renamed. Mode 0600. With `replace` a
 /// file of that name, or a symbolic link, makes way. Context: control.
 ///
@@ -39,37 +41,24 @@ pub fn write_whole(path: &Path, contents: &[u8], replace: bool) -> io::Result<()
     };
     let done = file
         .write_all(contents)
-        .and_then(|()| rename(&temporary, path, replace));
+        .and_then(|()| move_to(&temporary, path, replace));
     if done.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
     done
 }
 
-fn rename(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
+fn move_to(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
     if replace {
         return std::fs::rename(from, to);
     }
     let [old, new] = [from, to].map(|path| CString::new(path.as_os_str().to_owned().into_vec()));
     let (old, new) = (old?, new?);
-    // SAFETY: zero-terminated paths.
-    let result = unsafe {
-        libc::renameat2(
-            libc::AT_FDCWD,
-            old.as_ptr(),
-            libc::AT_FDCWD,
-            new.as_ptr(),
-            libc::RENAME_NOREPLACE,
-        )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        // A file system without this kind of rename.
-        Some(libc::EINVAL | libc::ENOSYS) if std::fs::symlink_metadata(to).is_err() => std::fs::rename(from, to),
-        _ => Err(error),
+    match rename::without_replacing(&old, &new) {
+        Err(error) if error.kind() == ErrorKind::Unsupported && std::fs::symlink_metadata(to).is_err() => {
+            std::fs::rename(from, to)
+        }
+        done => done,
     }
 }
 

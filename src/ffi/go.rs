@@ -1,10 +1,9 @@
 //! The functions of `include/cgoheap.h` for the check at start.
 
-use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 
 use super::{Code, control};
-use crate::sys::call::{Call, call_with_registers, entries};
+use crate::sys::call::{Call, entries};
 use crate::sys::thread;
 use crate::tables::frame::End;
 use crate::unwind;

@@ -1,11 +1,11 @@
-//! The allocator behind the hooks: what the program calls malloc, whichever that is, or, when the whole-process door is
-//! linked, glibc's own beneath the program's malloc. Which, is decided by the linker: see `include/cgoheap_real.h`.
+//! The backing allocator: what the program calls malloc, whichever that is, or, when the whole process is captured, the C
+//! library's own behind the program's malloc. The linker decides which one: see `include/cgoheap_real.h`.
 
 use core::ffi::{c_int, c_void};
 
-/// The real functions: `struct cgoheap_real_functions`. Field order is known to the assembly in [`super::entry`].
+/// The backing functions: `struct cgoheap_real_functions`. The entries find them by their offset.
 #[repr(C)]
-pub struct Real {
+pub struct Backing {
     /// `malloc`.
     pub malloc: unsafe extern "C" fn(usize) -> *mut c_void,
     /// `free`.
@@ -30,14 +30,15 @@ pub struct Real {
     pub malloc_usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
 }
 
-// SAFETY: defined in real.c, or in go/interpose, with this layout.
+// SAFETY: defined in backing.c, or in go/interpose, with this layout.
 unsafe extern "C" {
     /// The table. It changes before main only, if at all.
-    pub(super) safe static cgoheap_real: Real;
+    #[link_name = "cgoheap_real"]
+    pub(super) safe static cgoheap_backing: Backing;
 }
 
-/// The real functions. Context: hook.
+/// The backing functions. Context: hook.
 #[inline(always)]
-pub fn real() -> &'static Real {
-    &cgoheap_real
+pub fn backing() -> &'static Backing {
+    &cgoheap_backing
 }

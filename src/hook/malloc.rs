@@ -1,11 +1,11 @@
-//! The malloc family behind the entries: each function makes the real call and books it.
+//! The malloc family behind the entries: each function calls the backing function and records what it did.
 //!
 //! Each has its C name's arguments in [`Call`], the `_at` forms three more: file, line and function of the macro. Results
-//! and errno are the real function's, always.
+//! and errno are the backing function's, always.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::backing::real;
+use super::backing::backing;
 use crate::record::{forget, put_back, record};
 use crate::sys::call::Call;
 use crate::tables::stacks::SiteView;
@@ -82,7 +82,7 @@ type SiteOf<'a> = fn(&Call) -> Option<SiteView<'a>>;
 unsafe fn any_malloc(call: &Call, site: SiteOf) -> *mut c_void {
     let size = call.size(0);
     // SAFETY: malloc takes any size.
-    let block = unsafe { (real().malloc)(size) };
+    let block = unsafe { (backing().malloc)(size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -90,7 +90,7 @@ unsafe fn any_malloc(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_calloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (count, size) = (call.size(0), call.size(1));
     // SAFETY: calloc takes any sizes, and refuses a product that overflows.
-    let block = unsafe { (real().calloc)(count, size) };
+    let block = unsafe { (backing().calloc)(count, size) };
     record(block, count.saturating_mul(size), call.registers(), || site(call));
     block
 }
@@ -101,10 +101,10 @@ fn moving(
     size: usize,
     call: &Call,
     site: SiteOf,
-    call_real: impl FnOnce() -> *mut c_void,
+    call_backing: impl FnOnce() -> *mut c_void,
 ) -> *mut c_void {
     let forgotten = forget(old);
-    let block = call_real();
+    let block = call_backing();
     if !block.is_null() {
         record(block, size, call.registers(), || site(call));
     } else if let Some(entry) = forgotten
@@ -119,14 +119,14 @@ fn moving(
 unsafe fn any_realloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (old, size) = (call.pointer(0), call.size(1));
     // SAFETY: the program hands over a block of its own, or null.
-    moving(old, size, call, site, || unsafe { (real().realloc)(old, size) })
+    moving(old, size, call, site, || unsafe { (backing().realloc)(old, size) })
 }
 
 unsafe fn any_reallocarray(call: &Call, site: SiteOf) -> *mut c_void {
     let (old, count, size) = (call.pointer(0), call.size(1), call.size(2));
     // SAFETY: as in `any_realloc`; a product that overflows is refused, and the block stays.
     moving(old, count.saturating_mul(size), call, site, || unsafe {
-        (real().reallocarray)(old, count, size)
+        (backing().reallocarray)(old, count, size)
     })
 }
 
@@ -147,7 +147,7 @@ unsafe fn any_strndup(call: &Call, site: SiteOf) -> *mut c_void {
 fn duplicate(text: &[u8], call: &Call, site: SiteOf) -> *mut c_void {
     let size = text.len() + 1;
     // SAFETY: malloc takes any size.
-    let block = unsafe { (real().malloc)(size) };
+    let block = unsafe { (backing().malloc)(size) };
     if !block.is_null() {
         // SAFETY: the new block has room for the text and its zero.
         unsafe {
@@ -162,7 +162,7 @@ fn duplicate(text: &[u8], call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_posix_memalign(call: &Call, site: SiteOf) -> *mut c_void {
     let (out, alignment, size) = (call.pointer(0).cast::<*mut c_void>(), call.size(1), call.size(2));
     // SAFETY: the program passes a place for the result; a bad alignment is refused.
-    let result = unsafe { (real().posix_memalign)(out, alignment, size) };
+    let result = unsafe { (backing().posix_memalign)(out, alignment, size) };
     if result == 0 {
         // SAFETY: on success the result was written.
         record(unsafe { *out }, size, call.registers(), || site(call));
@@ -173,7 +173,7 @@ unsafe fn any_posix_memalign(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_aligned_alloc(call: &Call, site: SiteOf) -> *mut c_void {
     let (alignment, size) = (call.size(0), call.size(1));
     // SAFETY: a bad alignment is refused.
-    let block = unsafe { (real().aligned_alloc)(alignment, size) };
+    let block = unsafe { (backing().aligned_alloc)(alignment, size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -181,7 +181,7 @@ unsafe fn any_aligned_alloc(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_memalign(call: &Call, site: SiteOf) -> *mut c_void {
     let (alignment, size) = (call.size(0), call.size(1));
     // SAFETY: as for aligned_alloc.
-    let block = unsafe { (real().memalign)(alignment, size) };
+    let block = unsafe { (backing().memalign)(alignment, size) };
     record(block, size, call.registers(), || site(call));
     block
 }
@@ -189,16 +189,16 @@ unsafe fn any_memalign(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_valloc(call: &Call, site: SiteOf) -> *mut c_void {
     let size = call.size(0);
     // SAFETY: valloc takes any size.
-    let block = unsafe { (real().valloc)(size) };
+    let block = unsafe { (backing().valloc)(size) };
     record(block, size, call.registers(), || site(call));
     block
 }
 
-/// `pvalloc`, which no macro redirects: only the whole-process door comes here.
+/// `pvalloc`, which no macro redirects: it is called only where the whole process is captured.
 pub(super) unsafe extern "C" fn pvalloc(call: &Call) -> *mut c_void {
     let size = call.size(0);
     // SAFETY: pvalloc takes any size.
-    let block = unsafe { (real().pvalloc)(size) };
+    let block = unsafe { (backing().pvalloc)(size) };
     record(block, size, call.registers(), || None);
     block
 }
@@ -207,20 +207,20 @@ pub(super) unsafe extern "C" fn pvalloc(call: &Call) -> *mut c_void {
 pub(super) unsafe extern "C" fn free(block: *mut c_void) {
     forget(block);
     // SAFETY: the program hands over a block of its own, or null.
-    unsafe { (real().free)(block) }
+    unsafe { (backing().free)(block) }
 }
 
-/// `malloc_usable_size`: the real allocator's, pointers being its own.
+/// `malloc_usable_size`: the backing allocator's, pointers being its own.
 ///
 /// # Safety
 /// As the C function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_malloc_usable_size(block: *mut c_void) -> usize {
     // SAFETY: the caller keeps the contract.
-    unsafe { (real().malloc_usable_size)(block) }
+    unsafe { (backing().malloc_usable_size)(block) }
 }
 
-/// Books a block that C code of ours got from the real allocator: see `variadic.c`. Leaves errno alone.
+/// Records a block that C code of ours got from the backing allocator: see `variadic.c`. Leaves errno alone.
 ///
 /// # Safety
 /// `file` and `function` are zero-terminated strings if `file` is not null; the registers are those of a caller that is

@@ -8,23 +8,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The same as `Registers` in src/unwind/cfi.rs. */
-struct registers {
-    uint64_t ip, sp, bp;
-};
+#include "caller.h"
 
 uint64_t cgoheap_internal_guard(void);
 void cgoheap_internal_unguard(uint64_t countdown);
 void cgoheap_internal_adopt(void *block, size_t size, const struct registers *caller, const char *file, int line,
                             const char *function);
-
-/* The caller's registers, from the frame of the function that this stands in: compiled with frame pointers, so the frame
-   address points to the caller's saved frame pointer, below the return address. */
-#define CALLER()                                                                                                       \
-    {                                                                                                                  \
-        (uint64_t)(uintptr_t)__builtin_return_address(0), (uint64_t)(uintptr_t)__builtin_frame_address(0) + 16,        \
-            *(const uint64_t *)__builtin_frame_address(0)                                                              \
-    }
 
 static int format(const struct registers *caller, const char *file, int line, const char *function, char **out,
                   const char *text, va_list arguments) {

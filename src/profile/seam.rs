@@ -34,6 +34,7 @@ use std::rc::Rc;
 
 use super::{Line, Names, Place};
 use crate::snapshot::{OTHER_STACKS, StackRecord};
+use crate::sys::own_names;
 use crate::tables::stacks::Site;
 
 /// What is shown of one frame's line.
@@ -369,7 +370,7 @@ fn is_allocator(function: &str) -> bool {
         "<alloc::alloc::Global>::",
     ];
     let base = function
-        .strip_prefix("__libc_")
+        .strip_prefix(own_names::PREFIX)
         .or(function.strip_prefix("__"))
         .unwrap_or(function);
     FAMILY.contains(&base)

@@ -25,6 +25,8 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
+use crate::sys::process;
+
 /// The topmost bit of a mark.
 const MARK: u64 = 1 << 63;
 
@@ -95,8 +97,7 @@ pub(crate) fn stop(index: usize) -> Option<(u64, u64)> {
         return None;
     }
     while VISITORS.load(SeqCst) != 0 {
-        // SAFETY: needs nothing.
-        unsafe { libc::sched_yield() };
+        process::give_way();
     }
     let mark = count.mark.load(Relaxed);
     if !mark.is_null() {

@@ -6,10 +6,9 @@
 //!   CGOHEAP=dump=/var/tmp/shop,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=16      see [`crate::control::dump`]
 //! ```
 //!
-//! The environment is not read in a setuid program (secure_getenv(3)). Reading it may happen inside malloc: it allocates
+//! The environment is not read in a setuid program. Reading it may happen inside malloc: it allocates
 //! nothing, and what it can't understand it says once, straight to stderr.
 
-use core::ffi::{CStr, c_char};
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -17,7 +16,7 @@ use core::sync::atomic::{
 
 use crate::record::sampler;
 use crate::record::trigger::{self, Asked};
-use crate::sys::{clock, errno::ErrnoGuard, float::FloatGuard};
+use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard};
 
 const UNREAD: u32 = 0;
 const READING: u32 = 1;
@@ -29,11 +28,6 @@ static STARTED_NANOS: AtomicU64 = AtomicU64::new(0);
 /// When the program made its first allocation or called us first: nanoseconds since the epoch. Context: any.
 pub fn started_nanos() -> i64 {
     STARTED_NANOS.load(Relaxed) as i64
-}
-
-// SAFETY: as in secure_getenv(3).
-unsafe extern "C" {
-    fn secure_getenv(name: *const c_char) -> *const c_char;
 }
 
 /// Obeys `CGOHEAP`, once. Context: hook.
@@ -52,11 +46,9 @@ fn read_environment() {
     STARTED_NANOS.store(clock::wall_nanos() as u64, Relaxed);
     let _errno = ErrnoGuard::save();
     let _float = FloatGuard::enter();
-    // SAFETY: a zero-terminated name; the result is a zero-terminated string of the environment, or null.
-    let value = unsafe { secure_getenv(c"CGOHEAP".as_ptr()) };
-    if !value.is_null() {
-        // SAFETY: as above; nobody changes the environment while the program's first allocation is under way.
-        let settings = parse(unsafe { CStr::from_ptr(value) }.to_bytes(), &mut |problem, what| {
+    // Nobody changes the environment while the program's first allocation is under way.
+    if let Some(value) = environment::variable(c"CGOHEAP") {
+        let settings = parse(value, &mut |problem, what| {
             crate::sys::stderr::warn(&[
                 b"cgoheap: CGOHEAP: ",
                 problem.as_bytes(),

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::sys::errno::ErrnoGuard;
+use crate::sys::futex;
 use crate::tables::blocks;
 
 /// Why a dump is written.
@@ -119,30 +120,13 @@ fn due(live_bytes: u64) {
     PASSED_AT.store(live_bytes, Relaxed);
     DUE.store(1, Release);
     let _errno = ErrnoGuard::save();
-    // SAFETY: wakes waiters on a word that is always there.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            DUE.as_ptr(),
-            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            1,
-        )
-    };
+    futex::wake(&DUE);
 }
 
 /// Blocks the calling thread until a dump is due, and says why. One thread at a time. Context: control.
 pub fn wait() -> Reason {
     while DUE.swap(0, AcqRel) == 0 {
-        // SAFETY: waits on a word that is always there; no timeout.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                DUE.as_ptr(),
-                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                0,
-                core::ptr::null::<libc::timespec>(),
-            )
-        };
+        futex::wait(&DUE, 0, None);
     }
     match LIMIT_NEXT.swap(false, Relaxed) {
         true => Reason::Limit,

@@ -21,6 +21,7 @@ use core::sync::atomic::{
 
 use crate::sys::clock::monotonic_coarse_nanos;
 use crate::sys::errno::ErrnoGuard;
+use crate::sys::futex;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -73,20 +74,7 @@ impl<T> Lock<T> {
             if monotonic_coarse_nanos() >= deadline {
                 return None;
             }
-            let wait = libc::timespec {
-                tv_sec: 0,
-                tv_nsec: 10_000_000,
-            };
-            // SAFETY: the futex word lives as long as `self`, and the timeout is a valid timespec.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.word.as_ptr(),
-                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                    CONTENDED,
-                    &wait as *const libc::timespec,
-                )
-            };
+            futex::wait(&self.word, CONTENDED, Some(10_000_000));
         }
     }
 
@@ -144,15 +132,7 @@ impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
         if self.0.word.swap(FREE, Release) == CONTENDED {
             let _errno = ErrnoGuard::save();
-            // SAFETY: waking waiters of a futex word that lives as long as the lock.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.0.word.as_ptr(),
-                    libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                    1,
-                )
-            };
+            futex::wake(&self.0.word);
         }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Storage model: *initial exec*, zero-initialised, without destructor. Initial exec, because the general model may call
 //! `__tls_get_addr`, which may call malloc; zero-initialised, because the first allocation of a thread can come before
-//! any code of ours; without destructor, because the last allocation of a thread comes after all of them. Rust can't
-//! choose the model for a `thread_local!`, so the variable is defined and addressed in assembly. A library that is
-//! loaded with dlopen takes these 64 bytes from the reserve that glibc keeps for this.
+//! any code of ours; without destructor, because the last allocation of a thread comes after all of them. The variable is
+//! in `arch/*/thread_pointer.rs`. A library that is loaded with dlopen takes these 64 bytes from the reserve that the C library
+//! keeps for this.
 
-use core::cell::UnsafeCell;
+use crate::sys::arch::thread_pointer;
 
-/// What the hooks keep per thread. The layout is known to the assembly of [`crate::hook::entry`] and of
+/// What the hooks keep per thread. The layout is known to the assembly of [`crate::sys::call`] and of
 /// go/interpose/entries.h: `countdown` is first.
 #[repr(C)]
 pub struct ThreadState {
@@ -47,21 +47,12 @@ impl ThreadState {
 }
 
 const _: () = assert!(
-    size_of::<ThreadState>() == 64,
-    "ThreadState and the .zero below must have the same size"
+    size_of::<ThreadState>() == thread_pointer::STATE_BYTES,
+    "the thread-local variable holds a ThreadState"
 );
-
-#[cfg(target_arch = "x86_64")]
-core::arch::global_asm!(
-    ".pushsection .tbss.cgoheap_thread_state,\"awT\",@nobits",
-    ".globl cgoheap_thread_state",
-    ".hidden cgoheap_thread_state",
-    ".type cgoheap_thread_state, @object",
-    ".size cgoheap_thread_state, 64",
-    ".p2align 6",
-    "cgoheap_thread_state:",
-    ".zero 64",
-    ".popsection",
+const _: () = assert!(
+    core::mem::offset_of!(ThreadState, countdown) == 0,
+    "the entries find the countdown where the state begins"
 );
 
 /// The calling thread's state. Context: hook.
@@ -70,34 +61,5 @@ core::arch::global_asm!(
 /// the guard value and leaves the rest alone).
 #[inline(always)]
 pub fn state() -> *mut ThreadState {
-    let address: *mut UnsafeCell<ThreadState>;
-    // SAFETY: reads the thread pointer and a constant offset; the linker fills in the offset.
-    unsafe {
-        core::arch::asm!(
-            "mov {0}, qword ptr [rip + cgoheap_thread_state@GOTTPOFF]",
-            "add {0}, qword ptr fs:[0]",
-            out(reg) address,
-            options(pure, nomem, nostack),
-        );
-    }
-    address.cast()
-}
-
-/// Whether the calling thread is the process's first: the one whose stack the kernel made. (After a fork in another thread
-/// the child's only thread counts as first, though its stack is that of pthread_create: nothing is known of it then.)
-/// Two system calls. Context: hook.
-pub fn is_first() -> bool {
-    // SAFETY: both always succeed.
-    unsafe { libc::gettid() == libc::getpid() }
-}
-
-/// Address of the thread control block: lies at the top of the stack that pthread_create made (and, in
-/// the first thread, in no stack at all). Context: hook.
-pub fn control_block() -> u64 {
-    let address: u64;
-    // SAFETY: on linux/amd64 the first word of the thread control block is its own address.
-    unsafe {
-        core::arch::asm!("mov {0}, qword ptr fs:[0]", out(reg) address, options(pure, nomem, nostack, preserves_flags))
-    };
-    address
+    thread_pointer::state().cast()
 }

@@ -7,9 +7,11 @@
 //!  +----------------+------------------------------------------------+
 //! ```
 //!
-//! User addresses on linux/amd64 have 47 bits, so the sixteen bits above are free. They say in which loaded object
+//! Addresses of user memory have no more than 48 bits, so the sixteen above are free. They say in which loaded object
 //! the address lay *when the stack was taken*. A library that is closed later, and another one that is then loaded at
 //! the same address, therefore never share a frame, and no name of the one is given to the other.
+
+use crate::sys::registers;
 
 /// Index of a loaded object in the module registry ([`crate::tables::objects`]); never reused while the process lives.
 ///
@@ -33,7 +35,11 @@ impl ModuleId {
 #[repr(transparent)]
 pub struct Frame(u64);
 
-const ADDRESS_BITS: u32 = 48;
+const ADDRESS_BITS: u32 = 64 - u16::BITS;
+const _: () = assert!(
+    registers::ADDRESS_BITS <= ADDRESS_BITS,
+    "a frame has room for an address"
+);
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 
 impl Frame {

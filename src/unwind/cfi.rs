@@ -1,5 +1,4 @@
-//! C frames through the unwind tables (`.eh_frame`) that every object on linux/amd64 carries, with or without debug
-//! information. The tables are read by gimli; what they say of one return address is a [`Rule`] of eight bytes, kept in a
+//! C frames through the unwind tables (`.eh_frame`) that every object carries, with or without debug information. The tables are read by gimli; what they say of one return address is a [`Rule`] of eight bytes, kept in a
 //! cache that all threads share without a lock.
 //!
 //! Only three registers are followed: instruction pointer, stack pointer and frame pointer. That is what compilers'
@@ -13,17 +12,16 @@ use gimli::{
 };
 
 use super::stack_memory::StackMemory;
-use crate::sys::registers::Registers;
+use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
 use crate::tables::frame::{End, Frame};
 use crate::tables::hash::mix;
 use crate::tables::objects::Entry;
 
 type Slice = gimli::EndianSlice<'static, LittleEndian>;
 
-// DWARF register numbers, System V ABI for AMD64, figure 3.36.
-const RBP: Register = Register(6);
-const RSP: Register = Register(7);
-const RETURN_ADDRESS: Register = Register(16);
+const FRAME_POINTER: Register = Register(registers::FRAME_POINTER);
+const STACK_POINTER: Register = Register(registers::STACK_POINTER);
+const RETURN_ADDRESS: Register = Register(registers::RETURN_ADDRESS);
 
 /// What the tables say of one return address, as far as a walk needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +82,23 @@ impl Rule {
             return Rule::Start;
         }
         let (from_bp, cfa_offset) = match row.cfa() {
-            CfaRule::RegisterAndOffset { register: RSP, offset } if FITS.contains(offset) => (false, *offset as i32),
-            CfaRule::RegisterAndOffset { register: RBP, offset } if FITS.contains(offset) => (true, *offset as i32),
+            CfaRule::RegisterAndOffset {
+                register: STACK_POINTER,
+                offset,
+            } if FITS.contains(offset) => (false, *offset as i32),
+            CfaRule::RegisterAndOffset {
+                register: FRAME_POINTER,
+                offset,
+            } if FITS.contains(offset) => (true, *offset as i32),
             _ => return Rule::Rare,
         };
-        let bp_saved_at = match row.register(RBP) {
+        let bp_saved_at = match row.register(FRAME_POINTER) {
             None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => None,
             Some(RegisterRule::Offset(offset)) if FITS.contains(&offset) => Some(offset as i32),
             _ => return Rule::Rare,
         };
         match row.register(RETURN_ADDRESS) {
-            Some(RegisterRule::Offset(-8)) => Rule::Frame {
+            Some(RegisterRule::Offset(RETURN_ADDRESS_AT)) => Rule::Frame {
                 from_bp,
                 cfa_offset,
                 bp_saved_at,
@@ -154,7 +158,9 @@ pub fn step(registers: &mut Registers, frame: Frame, module: &Entry, memory: &mu
             if cfa <= registers.sp {
                 return Err(End::BadUnwindInfo);
             }
-            let ip = memory.read(cfa.wrapping_sub(8)).ok_or(End::UnreadableStack)?;
+            let ip = memory
+                .read(cfa.wrapping_add_signed(RETURN_ADDRESS_AT))
+                .ok_or(End::UnreadableStack)?;
             let bp = match bp_saved_at {
                 None => registers.bp,
                 Some(offset) => memory
@@ -183,11 +189,10 @@ fn new_rule(frame: Frame, module: &Entry) -> Result<Rule, End> {
     Ok(rule)
 }
 
-/// Room for gimli to run a table's program in, on our stack: some 2 KiB. amd64 tables name at most 17 registers, and save
-/// one row while they describe another.
+/// Room for gimli to run a table's program in, on our stack: some 2 KiB. Tables save one row while they describe another.
 struct Storage;
 impl UnwindContextStorage<usize> for Storage {
-    type Rules = [(Register, RegisterRule<usize>); 18];
+    type Rules = [(Register, RegisterRule<usize>); registers::TABLE_REGISTERS];
     type Stack = [UnwindTableRow<usize, Storage>; 3];
 }
 
@@ -304,8 +309,8 @@ fn rare_step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut S
         }
     };
     let ip = value(RETURN_ADDRESS, None)?;
-    let bp = value(RBP, Some(registers.bp))?;
-    let sp = value(RSP, Some(cfa))?;
+    let bp = value(FRAME_POINTER, Some(registers.bp))?;
+    let sp = value(STACK_POINTER, Some(cfa))?;
     if signal {
         // The interrupted instruction itself; and the program may have been on another stack than the handler is, above
         // or below it in memory: whether it can be read is the caller's question.
@@ -324,8 +329,8 @@ fn rare_step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut S
 impl Registers {
     fn get(&self, register: Register) -> Option<u64> {
         match register {
-            RBP => Some(self.bp),
-            RSP => Some(self.sp),
+            FRAME_POINTER => Some(self.bp),
+            STACK_POINTER => Some(self.sp),
             RETURN_ADDRESS => Some(self.ip),
             _ => None,
         }

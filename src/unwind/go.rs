@@ -1,35 +1,17 @@
 //! From C into the goroutine that called it, without calling Go.
 //!
 //! When Go calls C, `runtime.asmcgocall` switches from the goroutine's stack to the thread's own ("system") stack. The
-//! unwind tables end there. What it leaves behind (runtime/asm_amd64.s):
-//!
-//! ```text
-//!   system stack                                   goroutine stack
-//!   |  ...                      |                  hi ------------------------------
-//!   |  g                        |  sp + 8   g ->     |  ...                         |
-//!   |  depth                    |  sp               |  return address into cgocall  |
-//!   |  return into asmcgocall   |  <- "boundary"    |  frame pointer of cgocall     |  hi - depth
-//!   |  frames of C              |                  lo ------------------------------
-//! ```
+//! unwind tables end there, at a return address that we call the *boundary*. What it leaves behind, a record with `depth` and
+//! `g`, is drawn in [`go_layout`].
 //!
 //! `g` begins with the bounds `lo` and `hi` of its stack. `hi - depth` was the goroutine's stack pointer at the call, and
-//! at the same time points to its first frame record: [saved frame pointer][return address]. From there frame pointers
+//! its first frame record lies there: [saved frame pointer][return address]. From there frame pointers
 //! lead to `runtime.goexit`; each is checked against `lo` and `hi`, so nothing outside a stack that is ours is read. The
 //! goroutine can't move or shrink its stack while it is in C. The frame pointer *register* is not used: C may have put
 //! anything there, and after a callback it may point into a stack that has been moved.
 //!
-//! Go called from C (a callback) shows as a frame pointer that leaves the goroutine's stack, in `runtime.cgocallback`,
-//! whose record lies on the system stack above the boundary, and leads to that of `crosscall2`:
-//!
-//! ```text
-//!   |  return address into C      |  r2 + 8      <- the C walk goes on here, stack pointer r2 + 16
-//!   |  frame pointer of C         |  r2
-//!   |  ...                        |
-//!   |  return into crosscall2     |  r1 + 8      <- "callback"
-//!   |  r2                         |  r1          <- the goroutine's last frame pointer
-//!   |  ...                        |
-//!   |  g, depth, boundary ...     |
-//! ```
+//! Go called from C (a *callback*) shows as a frame pointer that leaves the goroutine's stack, in `runtime.cgocallback`,
+//! whose record lies on the system stack above the boundary, and leads to that of `crosscall2`. It has saved C's registers.
 //!
 //! A plugin (-buildmode=plugin) shares the runtime's data, but brings its own copy of the runtime's code; so does a second
 //! Go runtime in the process. The copy is known by its bytes: where they are those that write the record above, the record
@@ -45,6 +27,10 @@ use core::sync::atomic::{
 
 use super::StackBuffer;
 use super::stack_memory::StackMemory;
+use crate::sys::go_layout::{
+    self, ASMCGOCALL_BYTES, CALL_DISTANCE, DEPTH_AT, FIRST_RECORD_BELOW, G_AT, RECORD_CODE, RESTORE_CODE,
+    RETURN_ADDRESS_IN_RECORD,
+};
 use crate::sys::registers::Registers;
 use crate::tables::frame::{End, Frame};
 use crate::tables::objects::{self, Entry};
@@ -68,14 +54,6 @@ static BOUNDARY: AtomicU64 = AtomicU64::new(0);
 static CALLBACK: AtomicU64 = AtomicU64::new(0);
 static STATE: AtomicU32 = AtomicU32::new(GoFrames::NotAsked as u32);
 
-/// asmcgocall's other call instruction, for callers already on a system stack, follows within this many bytes.
-const ASMCGOCALL_BYTES: u64 = 256;
-/// asmcgocall's code that writes the record begins so many bytes before the address that C returns to ...
-const RECORD_CODE: u64 = 29;
-/// ... and is followed by a call, whose distance differs.
-const CALL_DISTANCE: u64 = 4;
-/// crosscall2's code after its call: it restores the registers from where [`follow`] reads one of them.
-const RESTORE_CODE: u64 = 32;
 /// No goroutine's stack is larger (runtime.SetMaxStack's default is 1 GB).
 const LARGEST_STACK: u64 = 1 << 36;
 
@@ -137,7 +115,7 @@ fn is_copied_callback(ip: u64, callback: u64) -> bool {
 /// Whether `object`'s code at `start` is, byte for byte, the known code at `known`.
 fn is_copy(known: u64, start: u64, length: u64, object: &Entry) -> bool {
     // SAFETY: the known code is in the program or in a library that stays; the other lies in the executable segment of an
-    // object whose code is on our stack, so that it is loaded. Code can be read on linux/amd64.
+    // object whose code is on our stack, so that it is loaded. Code can be read.
     object.has_code(start..start.saturating_add(length))
         && unsafe {
             core::slice::from_raw_parts(start as *const u8, length as usize)
@@ -171,8 +149,8 @@ pub fn follow(
     mut push: impl FnMut(u64) -> bool,
 ) -> Result<GoWalk, End> {
     const BAD: End = End::BadGoStack;
-    let depth = memory.read(sp).ok_or(BAD)?;
-    let g = memory.read(sp.wrapping_add(8)).ok_or(BAD)?;
+    let depth = memory.read(sp.wrapping_add(DEPTH_AT)).ok_or(BAD)?;
+    let g = memory.read(sp.wrapping_add(G_AT)).ok_or(BAD)?;
     if g == 0 || g & 7 != 0 {
         return Err(BAD);
     }
@@ -182,7 +160,7 @@ pub fn follow(
     if low >= high || high - low > LARGEST_STACK || depth > high - low || (low | high | depth) & 7 != 0 {
         return Err(BAD);
     }
-    let mut record = high - depth;
+    let mut record = (high - depth).wrapping_sub(FIRST_RECORD_BELOW);
     loop {
         if record < low || record > high - 16 {
             return Err(BAD);
@@ -206,25 +184,14 @@ pub fn follow(
         if next <= sp {
             return Err(BAD);
         }
-        let into_crosscall2 = memory.read(next.wrapping_add(8)).ok_or(BAD)?;
+        let into_crosscall2 = memory.read(next.wrapping_add(RETURN_ADDRESS_IN_RECORD)).ok_or(BAD)?;
         if *callback == 0 {
             *callback = into_crosscall2;
         }
         if into_crosscall2 != *callback && !is_copied_callback(into_crosscall2, *callback) {
             return Err(BAD);
         }
-        let mut crosscall2 = memory.read(next).filter(|above| *above > next).ok_or(BAD)?;
-        // crosscall2 saves the frame pointer in its prologue and again with the other registers, right below: a record
-        // that leads to the next word is the second of the two.
-        if memory.read(crosscall2) == Some(crosscall2.wrapping_add(8)) {
-            crosscall2 = crosscall2.wrapping_add(8);
-        }
-        let bp = memory.read(crosscall2).ok_or(BAD)?;
-        let ip = memory.read(crosscall2.wrapping_add(8)).ok_or(BAD)?;
-        return Ok(GoWalk::CalledFromC(Registers {
-            ip,
-            sp: crosscall2.wrapping_add(16),
-            bp,
-        }));
+        let caller = go_layout::caller_of_crosscall2(next, |address| memory.read(address)).ok_or(BAD)?;
+        return Ok(GoWalk::CalledFromC(caller));
     }
 }

@@ -1,23 +1,15 @@
 //! Reading a C stack without ever reading what isn't there.
 //!
-//! We read upwards from the stack pointer. How far is safe? Asking libc (`pthread_getattr_np`) can deadlock inside
-//! malloc, and a coroutine or signal handler runs on a stack that libc knows nothing of. So we ask the kernel, page by
-//! page and only once: `rt_sigprocmask` with an impossible first argument copies the new mask from user memory first
-//! (EFAULT when it can't) and then fails with EINVAL, changing nothing. It is a known way of asking "may I read here?".
+//! We read upwards from the stack pointer. How far is safe? A coroutine or signal handler runs on a stack that the C library
+//! knows nothing of. So we ask the kernel, page by page and only once ([`page_is_readable`]).
 //!
-//! On a thread's own stack the answer is remembered in the thread's state: that stack stays as long as the thread, and
-//! its top is where the thread control block lies (pthread_create puts it there) or, for the first thread, where
-//! `__libc_stack_end` points. (Not near the first thread's control block: that lies among mappings, where a coroutine's
-//! stack may be the next one below, and be gone a moment later.) On any other stack each page is asked for in every walk.
+//! On a thread's own stack the answer is remembered in the thread's state: that stack stays as long as the thread, up to its
+//! top ([`stack_top`]). On any other stack each page is asked for in every walk.
 
-use crate::sys::errno::ErrnoGuard;
 use crate::sys::pages::PAGE;
-use crate::sys::thread::{self, ThreadState};
-
-// SAFETY: the loader defines it; a pointer-sized cell written once before main.
-unsafe extern "C" {
-    static __libc_stack_end: u64;
-}
+use crate::sys::readable::page_is_readable;
+use crate::sys::stack_top;
+use crate::sys::thread::ThreadState;
 
 /// A walk's view of the stack memory from the stack pointer upwards.
 pub struct StackMemory {
@@ -96,12 +88,7 @@ impl StackMemory {
         if thread.stack_low <= self.low && self.low < thread.stack_high {
             return;
         }
-        let top = if thread::is_first() {
-            // SAFETY: written before main, only read here.
-            unsafe { __libc_stack_end }
-        } else {
-            thread::control_block()
-        };
+        let top = stack_top::of_calling_thread();
         if self.low >= top || top.saturating_sub(self.high) > NEAR {
             return;
         }
@@ -117,25 +104,6 @@ impl StackMemory {
             };
             thread.stack_high = thread.stack_high.max(self.high);
         }
-    }
-}
-
-/// Whether the page at `address` can be read, by the kernel's word.
-fn page_is_readable(address: u64) -> bool {
-    const NO_SUCH_HOW: libc::c_long = -1;
-    const KERNEL_SIGSET_BYTES: usize = 8;
-    let _errno = ErrnoGuard::save();
-    let no_old_set: *const u8 = core::ptr::null();
-    // SAFETY: the kernel copies eight bytes from `address` if it can, then refuses `how`; nothing is written anywhere.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            NO_SUCH_HOW,
-            address,
-            no_old_set,
-            KERNEL_SIGSET_BYTES,
-        );
-        *libc::__errno_location() != libc::EFAULT
     }
 }
 
@@ -161,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_remembers_its_own_stack_up_to_the_control_block() {
+    fn a_thread_remembers_its_own_stack_up_to_its_top() {
         std::thread::spawn(|| {
             let mut state = ThreadState::for_test();
             let here = (&raw const state as u64) & !7;
-            let top = thread::control_block();
+            let top = stack_top::of_calling_thread();
             let mut memory = StackMemory::new(here, &state);
             assert!(memory.read(top & !7).is_some());
             memory.remember(&mut state);

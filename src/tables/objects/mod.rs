@@ -1,8 +1,7 @@
 //! Loaded objects: which one holds an address now, and a registry that remembers each as long as the process lives.
 //!
-//! The question is put to glibc's `_dl_find_object` (2.35 and later), which takes no lock and allocates nothing, for
-//! every stack anew. So there is no list of objects to keep fresh: a library that was opened a moment ago is found, and
-//! one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
+//! The question is put to the loader ([`loaded_object`]), without a lock and without allocating, for every stack anew. So there
+//! is no list of objects to keep fresh: a library that was opened a moment ago is found, and one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
 //!
 //! In a fully static program the loader knows less: see [`static_program`].
 //!
@@ -18,11 +17,14 @@ use core::sync::atomic::{
     AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 mod static_program;
 pub use static_program::AT_START;
 
 use crate::sys::pages::PAGE;
+use crate::sys::{loaded_object, process};
 use crate::tables::arena::ARENA;
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::frame::ModuleId;
@@ -32,29 +34,6 @@ use crate::tables::hash::mix;
 pub const MAX_MODULES: usize = 4096;
 const BUCKETS: usize = 1024;
 const LONGEST_PATH: usize = 4096;
-
-/// `struct dl_find_object` of <dlfcn.h>, glibc 2.35, linux/amd64.
-#[repr(C)]
-struct DlFindObject {
-    flags: u64,
-    map_start: *mut c_void,
-    map_end: *mut c_void,
-    link_map: *mut LinkMap,
-    eh_frame: *mut c_void,
-    reserved: [u64; 7],
-}
-
-/// The public beginning of `struct link_map` of <link.h>.
-#[repr(C)]
-struct LinkMap {
-    addr: u64,
-    name: *const c_char,
-}
-
-// SAFETY: the symbol has this signature in every glibc that has it.
-unsafe extern "C" {
-    fn _dl_find_object(address: *mut c_void, result: *mut DlFindObject) -> c_int;
-}
 
 /// A loaded object that some frame lay in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,26 +110,8 @@ fn ask_loader(address: u64) -> Option<Loaded> {
     if let Some(program) = static_program::holding(address) {
         return Some(program);
     }
-    let mut found = DlFindObject {
-        flags: 0,
-        map_start: null_mut(),
-        map_end: null_mut(),
-        link_map: null_mut(),
-        eh_frame: null_mut(),
-        reserved: [0; 7],
-    };
-    // SAFETY: `found` is a valid result buffer; any address may be asked for.
-    if unsafe { _dl_find_object(address as *mut c_void, &mut found) } != 0 || found.link_map.is_null() {
-        return None;
-    }
-    // SAFETY: the loader's entry is valid while the object is loaded, and it is: see the head of this file.
-    let (load_bias, name) = unsafe { ((*found.link_map).addr, (*found.link_map).name) };
-    Some(Loaded::new(
-        found.map_start as u64..found.map_end as u64,
-        load_bias,
-        name,
-        found.eh_frame as u64,
-    ))
+    let found = loaded_object::holding(address)?;
+    Some(Loaded::new(found.map, found.load_bias, found.name, found.unwind_header))
 }
 
 impl Loaded {
@@ -363,7 +324,7 @@ pub fn describe(id: ModuleId) -> Option<Module> {
     // SAFETY: published entries live for ever.
     let entry = unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref()? };
     let path = if entry.path.is_empty() && !entry.unwind_header.is_empty() {
-        std::fs::read_link("/proc/self/exe")
+        std::fs::read_link(OsStr::from_bytes(process::PROGRAM_FILE.to_bytes()))
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default()
     } else {

@@ -1,4 +1,4 @@
-//! A fully static program: of the only object that there is, glibc's `_dl_find_object` knows the executable segment alone.
+//! A fully static program: of the only object that there is, the loader knows the executable segment alone.
 //! So the whole is looked up once, before main.
 //!
 //! Moreover gcc links it without the index of its unwind tables (`.eh_frame_hdr`, `PT_GNU_EH_FRAME`), so that the tables are in
@@ -9,7 +9,7 @@
 //!   version, encodings | start of .eh_frame | n | n * (start of function, its entry in .eh_frame), sorted
 //! ```
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::{
     AtomicPtr,
@@ -20,7 +20,7 @@ use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 
 use super::{Entry, Loaded, ask_loader};
 use crate::sys::guard::Guard;
-use crate::sys::pages;
+use crate::sys::{pages, process};
 use crate::tables::arena::ARENA;
 
 /// What is known of the program. Written once, before main, and never changed.
@@ -135,7 +135,7 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *m
 
 /// An index of the program's unwind tables, and where they end.
 fn tables_of_file(program: &Program) -> Option<(&'static [u8], u64)> {
-    let file = FileView::open(c"/proc/self/exe".as_ptr())?;
+    let file = FileView::open(process::PROGRAM_FILE)?;
     let (address, contents) = section(file.bytes(), b".eh_frame\0")?;
     let start = address.wrapping_add(program.load_bias);
     let end = start.checked_add(contents.len() as u64)?;
@@ -247,10 +247,10 @@ struct FileView {
 }
 
 impl FileView {
-    fn open(path: *const c_char) -> Option<FileView> {
+    fn open(path: &CStr) -> Option<FileView> {
         // SAFETY: a zero-terminated path; the descriptor is ours; a zeroed stat is a valid one.
         unsafe {
-            let descriptor = libc::open(path, libc::O_RDONLY | libc::O_CLOEXEC);
+            let descriptor = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
             if descriptor < 0 {
                 return None;
             }

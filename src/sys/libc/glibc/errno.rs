@@ -1,4 +1,4 @@
-//! errno belongs to the program: slow paths save it at the door and put it back on the way out.
+//! errno belongs to the program: slow paths save it when they begin and put it back when they end.
 
 /// Restores errno when dropped. Context: hook.
 pub struct ErrnoGuard(i32);
@@ -6,20 +6,24 @@ pub struct ErrnoGuard(i32);
 impl ErrnoGuard {
     /// Remembers the errno of the calling thread.
     pub fn save() -> ErrnoGuard {
-        // SAFETY: __errno_location always returns the calling thread's valid errno cell.
-        ErrnoGuard(unsafe { *libc::__errno_location() })
+        ErrnoGuard(get())
     }
 }
 
 impl Drop for ErrnoGuard {
     fn drop(&mut self) {
-        // SAFETY: as in `save`.
-        unsafe { *libc::__errno_location() = self.0 }
+        set(self.0);
     }
+}
+
+/// The calling thread's errno. Context: hook.
+pub fn get() -> i32 {
+    // SAFETY: __errno_location always returns the calling thread's valid errno cell.
+    unsafe { *libc::__errno_location() }
 }
 
 /// Sets errno, as the function that a hook stands for would. Context: hook.
 pub fn set(value: i32) {
-    // SAFETY: as in `ErrnoGuard::save`.
+    // SAFETY: as in `get`.
     unsafe { *libc::__errno_location() = value }
 }

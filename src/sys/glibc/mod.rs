@@ -1,3 +1,0 @@
-//! What glibc gives.
-
-pub mod errno;

@@ -1,5 +1,0 @@
-//! What linux gives.
-
-pub mod clock;
-pub mod pages;
-pub mod stderr;

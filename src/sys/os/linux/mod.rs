@@ -1,0 +1,9 @@
+//! Linux.
+
+pub mod clock;
+pub mod futex;
+pub mod pages;
+pub mod process;
+pub mod readable;
+pub mod rename;
+pub mod stderr;
