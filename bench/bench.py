@@ -201,7 +201,8 @@ def build_native():
     # The compiler must not know malloc: a load that it could see through would be no load.
     gcc = ["gcc", "-O2", "-fno-builtin-malloc", "-fno-builtin-free", "-fno-builtin-calloc", "-fno-builtin-realloc", "-pthread"]
     include = ["-I", ROOT / "include", "-I", ROOT / "go/interpose"]
-    whole = ["-DCAPTURE", "-DCGOHEAP_NO_REDIRECT", *include, ROOT / "go/interpose/interpose.c", ARCHIVE, "-ldl", "-lm"]
+    interpose = [ROOT / "go/interpose/decide.c", ROOT / "go/interpose/glibc.c"]
+    whole = ["-DCAPTURE", "-DCGOHEAP_NO_REDIRECT", *include, *interpose, ARCHIVE, "-ldl", "-lm"]
     loads = TESTS / "loads.c"
     build("plain", [*gcc, "-o", BUILD / "plain", loads])
     build("whole", [*gcc, "-o", BUILD / "whole", loads, *whole])

@@ -36,8 +36,9 @@ def build():
     source, archive = ROOT / "bench/truth.cc", ROOT / "go/internal/lib/linux_amd64/libcgoheap.a"
     for command in (
         ["g++", *flags, "-o", BUILD / "truth-peer", source, "-ldl", "-lm"],
-        ["gcc", *flags, "-DCAPTURE", "-c", "-o", BUILD / "truth-interpose.o", ROOT / "go/interpose/interpose.c"],
-        ["g++", *flags, "-o", BUILD / "truth-cgoheap", source, BUILD / "truth-interpose.o", archive, "-ldl", "-lm"],
+        ["gcc", *flags, "-DCAPTURE", "-c", "-o", BUILD / "truth-decide.o", ROOT / "go/interpose/decide.c"],
+        ["gcc", *flags, "-DCAPTURE", "-c", "-o", BUILD / "truth-glibc.o", ROOT / "go/interpose/glibc.c"],
+        ["g++", *flags, "-o", BUILD / "truth-cgoheap", source, BUILD / "truth-decide.o", BUILD / "truth-glibc.o", archive, "-ldl", "-lm"],
     ):
         subprocess.run(command, check=True)
 

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 gcc -O2 -o "$work/plain" bench/pairs.c
 gcc -O2 -DHEADER -Iinclude -o "$work/header" bench/pairs.c "$archive"
-gcc -O2 -DCGOHEAP_NO_REDIRECT -Iinclude -Igo/interpose -o "$work/interpose" bench/pairs.c go/interpose/interpose.c "$archive"
+gcc -O2 -DCGOHEAP_NO_REDIRECT -Iinclude -Igo/interpose -o "$work/interpose" bench/pairs.c go/interpose/decide.c go/interpose/glibc.c "$archive"
 
 # instructions PROGRAM OPERATION: of 100,000 operations, without start and end of the program
 instructions() {

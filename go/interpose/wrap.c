@@ -31,7 +31,7 @@ char *__real_strndup(const char *, size_t);
 #define WRAP(name)                                                                                                     \
     extern char cgoheap_hook_##name[] __asm__("cgoheap_" #name);                                                       \
     __attribute__((used)) static void *target_##name = (void *)__real_##name;                                          \
-    ENTRY("globl", "__wrap_", name, UNSAMPLED_##name "jmp *target_" #name "(%rip)");
+    ENTRY("globl", "__wrap_", name);
 
 /* libc's strdup and strndup would call malloc where --wrap doesn't reach. */
 #define EACH(what)                                                                                                     \

@@ -33,7 +33,7 @@ use crate::sys::pages;
 
 /// Where every free looks: the address of slot 0. In the word before it lies the mask that makes an index of a hash. (One
 /// pointer, so that the two always fit each other.) Read by the assembly in `hook::entry`, and by that of the whole-process
-/// door (go/interpose/entries.h).
+/// door (go/interpose/entries_amd64.h).
 #[unsafe(export_name = "cgoheap_free_filter")]
 pub(crate) static FILTER: AtomicPtr<u8> = AtomicPtr::new(EMPTY_FILTER);
 
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_whole_process_door_looks_into_the_filter_as_we_do() {
-        let entries = include_str!("../../../go/interpose/entries.h");
+        let entries = include_str!("../../../go/interpose/entries_amd64.h");
         let multiply = format!("imul $-{:#x}, %rdi, %rax", -FILTER_MULTIPLIER);
         let mask = format!("and -{MASK_BEFORE}(%r10), %rax");
         for instruction in [multiply, mask] {

@@ -4,36 +4,36 @@
  * malloc and its relatives for the whole process, over the program's own allocator.
  *
  * The definitions are weak: a program that links another allocator statically (or a static libc) gets that one, instead
- * of a link error. Whose malloc the program got, and what lies beneath ours, is decided once, at the very first call of any
- * of our functions (the dynamic loader makes it, or a constructor), before there is a block that the wrong side could free:
+ * of a link error. Whose malloc the program got, and which allocator is the backing one, is decided once, at the very first
+ * call of any of our functions (the dynamic loader makes it, or a constructor), before there is a block that the wrong side
+ * could free:
  *
- *     malloc is ours              beneath it is what the program would have without us: glibc's own functions, or those of
- *                                 an allocator that is a shared library (linked, or LD_PRELOAD)
+ *     malloc is ours              the backing allocator is what the program would have without us: the C library's own
+ *                                 functions (glibc.c), or those of an allocator that is a shared library (linked, or
+ *                                 LD_PRELOAD)
  *     malloc is another's         we keep out: what is ours all the same (a static libc's calloc is weak too, and then
  *                                 the linker takes the first) leads to where it would lead without us, past the hooks
- *     malloc is ours, free not    (or the like) the program is somebody's experiment; sampling is off, since one side's
- *                                 blocks would be freed on the other
+ *     malloc is ours, free not    (or the like) another allocator has part of the family only: sampling is off, since one
+ *                                 side's blocks would be freed on the other
  *
  * In a shared library (-buildmode=c-shared) references to malloc are bound inside it, whatever the host program has. So
  * there, what the whole process calls malloc is looked up by name before the library's own code runs.
  *
- * Keeping out includes the header's hooks: beneath them is then the program's malloc.
+ * Keeping out includes the header's hooks: their backing allocator is then the program's malloc.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
-#include <gnu/libc-version.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 
 #include "cgoheap.h"
-#include "cgoheap_real.h"
 #include "entries.h"
+#include "libc.h"
 
 /* All functions that we define. */
 #define EACH(what)                                                                                                     \
@@ -45,81 +45,12 @@
 #define DEFINE(name)                                                                                                   \
     extern char own_##name[], first_##name[], cgoheap_hook_##name[] __asm__("cgoheap_" #name);                         \
     __attribute__((used)) static void *target_##name = first_##name;                                                   \
-    ENTRY("weak", "", name, UNSAMPLED_##name "jmp *target_" #name "(%rip)");                                                            \
-    __asm__(".pushsection .text\n"                                                                                     \
-            ".type first_" #name ", @function\n"                                                                       \
-            "first_" #name ":\n"                                                                                       \
-            ".cfi_startproc\n"                                                                                         \
-            "push %rdi\n.cfi_adjust_cfa_offset 8\n"                                                                    \
-            "push %rsi\n.cfi_adjust_cfa_offset 8\n"                                                                    \
-            "push %rdx\n.cfi_adjust_cfa_offset 8\n" /* as many as keep the stack aligned */                            \
-            "call cgoheap_interpose_decide\n"                                                                          \
-            "pop %rdx\n.cfi_adjust_cfa_offset -8\n"                                                                    \
-            "pop %rsi\n.cfi_adjust_cfa_offset -8\n"                                                                    \
-            "pop %rdi\n.cfi_adjust_cfa_offset -8\n"                                                                    \
-            "jmp *target_" #name "(%rip)\n"                                                                            \
-            ".cfi_endproc\n"                                                                                           \
-            ".size first_" #name ", . - first_" #name "\n"                                                             \
-            ".popsection\n");
+    ENTRY("weak", "", name);                                                                                           \
+    FIRST(name);
 EACH(DEFINE)
 
 #define DEFINE_UNSAMPLED(name) __attribute__((used)) static void *unsampled_##name = first_##name;
 FAST(DEFINE_UNSAMPLED)
-
-/* glibc's own, exported under these names since 2.0. There is no such form of the others: they are made of these. */
-void *__libc_malloc(size_t size);
-void __libc_free(void *block);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *block, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-void *__libc_valloc(size_t size);
-void *__libc_pvalloc(size_t size);
-
-static void *glibc_reallocarray(void *block, size_t count, size_t size) {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return __libc_realloc(block, bytes);
-}
-
-static int power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
-
-/* As glibc: an alignment that is no power of two times the size of a pointer is refused, errno stays as it was. */
-static int glibc_posix_memalign(void **out, size_t alignment, size_t size) {
-    if (alignment % sizeof(void *) != 0 || !power_of_two(alignment / sizeof(void *)))
-        return EINVAL;
-    int saved = errno;
-    void *block = __libc_memalign(alignment, size);
-    errno = saved;
-    if (block == NULL)
-        return ENOMEM;
-    *out = block;
-    return 0;
-}
-
-/* glibc takes any alignment, as memalign does, until 2.37; since 2.38 it wants a power of two, as C17 does. */
-static void *glibc_aligned_alloc(size_t alignment, size_t size) {
-    unsigned int major = 2, minor = 0;
-    if (!power_of_two(alignment) && sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor) == 2 &&
-        (major > 2 || minor >= 38)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return __libc_memalign(alignment, size);
-}
-
-#define GLIBC                                                                                                          \
-    {                                                                                                                  \
-        __libc_malloc, __libc_free, __libc_calloc, __libc_realloc, glibc_reallocarray, glibc_posix_memalign,           \
-            glibc_aligned_alloc, __libc_memalign, __libc_valloc, __libc_pvalloc, malloc_usable_size                    \
-    }
-
-/* Takes the place of the archive's weak table. */
-struct cgoheap_real_functions cgoheap_real = GLIBC;
-
-static const struct cgoheap_real_functions glibc = GLIBC;
 
 /* For allocators that lack it. */
 static void *real_reallocarray(void *block, size_t count, size_t size) {
@@ -149,7 +80,7 @@ static int in_executable(void) {
     return (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == getauxval(AT_PHDR);
 }
 
-/* Beneath the hooks is cgoheap_real: to be called again when that changes. */
+/* The hooks get the calls, over cgoheap_real: to be called again when that changes. */
 static void to_the_hooks(void) {
 #define TO_HOOK(name) target_##name = cgoheap_hook_##name;
     EACH(TO_HOOK)
@@ -170,7 +101,7 @@ static int look_up(void *scope, struct cgoheap_real_functions *found) {
 #define LOOK_UP(name) *(void **)&found->name = dlsym(scope, #name);
     EACH(LOOK_UP)
     *(void **)&found->malloc_usable_size = dlsym(scope, "malloc_usable_size");
-    /* These two are seldom there in other allocators; then it is glibc's that are found. */
+    /* These two are seldom there in other allocators; then it is the C library's that are found. */
     found->reallocarray = real_reallocarray;
     found->pvalloc = real_pvalloc;
     return found->malloc && found->free && found->calloc && found->realloc && found->posix_memalign &&
@@ -188,10 +119,10 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     int ours = OURS(malloc) + OURS(free) + OURS(realloc);
     if (ours == 0) {
         state = CGOHEAP_INTERPOSE_ASIDE;
-        past_the_hooks(&glibc);
+        past_the_hooks(&cgoheap_libc);
         struct cgoheap_real_functions program = {
-            malloc,         free,          calloc,   realloc,       real_reallocarray,
-            posix_memalign, aligned_alloc, memalign, __libc_valloc, __libc_pvalloc,
+            malloc,         free,          calloc,   realloc,             real_reallocarray,
+            posix_memalign, aligned_alloc, memalign, cgoheap_libc.valloc, cgoheap_libc.pvalloc,
             malloc_usable_size,
         };
         cgoheap_real = program;
@@ -204,10 +135,10 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     }
     if (!in_executable())
         return; /* to be continued in the constructor */
-    void *next = dlsym(RTLD_NEXT, "malloc"), *libc = dlsym(RTLD_NEXT, "__libc_malloc");
-    struct cgoheap_real_functions beneath;
-    if (next != NULL && next != libc && look_up(RTLD_NEXT, &beneath)) {
-        cgoheap_real = beneath;
+    void *next = dlsym(RTLD_NEXT, "malloc");
+    struct cgoheap_real_functions others;
+    if (next != NULL && !cgoheap_is_libc_malloc(next) && look_up(RTLD_NEXT, &others)) {
+        cgoheap_real = others;
         to_the_hooks();
     }
 }

@@ -1,0 +1,69 @@
+//go:build linux && amd64 && cgo && !asan && !msan && !cgoheap_wrap
+
+/* glibc, as the backing allocator of the malloc that decide.c defines. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "libc.h"
+
+/* glibc's own, exported under these names since 2.0. There is no such form of the others: they are made of these. */
+void *__libc_malloc(size_t size);
+void __libc_free(void *block);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *block, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+
+static void *glibc_reallocarray(void *block, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_realloc(block, bytes);
+}
+
+static int power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
+
+/* As glibc: an alignment that is no power of two times the size of a pointer is refused, errno stays as it was. */
+static int glibc_posix_memalign(void **out, size_t alignment, size_t size) {
+    if (alignment % sizeof(void *) != 0 || !power_of_two(alignment / sizeof(void *)))
+        return EINVAL;
+    int saved = errno;
+    void *block = __libc_memalign(alignment, size);
+    errno = saved;
+    if (block == NULL)
+        return ENOMEM;
+    *out = block;
+    return 0;
+}
+
+/* glibc takes any alignment, as memalign does, until 2.37; since 2.38 it wants a power of two, as C17 does. */
+static void *glibc_aligned_alloc(size_t alignment, size_t size) {
+    unsigned int major = 2, minor = 0;
+    if (!power_of_two(alignment) && sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor) == 2 &&
+        (major > 2 || minor >= 38)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return __libc_memalign(alignment, size);
+}
+
+#define GLIBC                                                                                                          \
+    {                                                                                                                  \
+        __libc_malloc, __libc_free, __libc_calloc, __libc_realloc, glibc_reallocarray, glibc_posix_memalign,           \
+            glibc_aligned_alloc, __libc_memalign, __libc_valloc, __libc_pvalloc, malloc_usable_size                    \
+    }
+
+/* Takes the place of the archive's weak table. */
+struct cgoheap_real_functions cgoheap_real = GLIBC;
+
+const struct cgoheap_real_functions cgoheap_libc = GLIBC;
+
+int cgoheap_is_libc_malloc(void *function) { return function == dlsym(RTLD_NEXT, "__libc_malloc"); }
