@@ -1,11 +1,10 @@
-//go:build linux && amd64 && cgo
-
 package cgoheap_test
 
 import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 
 // How the module builds in the hands of others: vendored, without its archive, with a new one and with an old one.
 
-const archiveFolder = "go/internal/lib/linux_amd64"
+const archiveFolder = "go/internal/lib/" + runtime.GOOS + "_" + runtime.GOARCH
 
 // writeFiles writes a small module and returns its folder.
 func writeFiles(t *testing.T, files map[string]string) string {

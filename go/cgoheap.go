@@ -12,10 +12,10 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
-// ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another system than
+// ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another platform than
 // linux/amd64, or built without cgo. It is also an [errors.ErrUnsupported].
-var ErrUnsupported = fmt.Errorf("cgoheap: needs linux/amd64 and cgo, and this is %s/%s or built without cgo: %w",
-	runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
+var ErrUnsupported = fmt.Errorf("cgoheap: needs %s and cgo, and this is %s/%s or built without cgo: %w",
+	capi.Platforms, runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
 
 // profileName is what runtime/pprof and clients know the profile by.
 const profileName = "cgoheap"

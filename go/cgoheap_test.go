@@ -1,23 +1,34 @@
-//go:build linux && amd64 && cgo
-
 package cgoheap_test
 
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"runtime/pprof"
 	"strings"
 	"testing"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 	"github.com/cgoheap/cgoheap/tests/ctest/plain"
 )
 
 // All tests run at rate 1 unless they say otherwise: numbers are exact then. Each looks at functions that no other test
 // calls at the same time, or at differences.
+//
+// Without a C side there is nothing to see but unsupported_test.go.
 func TestMain(m *testing.M) {
+	if !capi.Supported {
+		const only = "Unsupported"
+		fmt.Printf("this program has no C side: of the tests only those with %s in their names are run\n", only)
+		flag.Parse()
+		if err := flag.Set("test.run", only); err != nil {
+			panic(err)
+		}
+	}
 	cgoheap.SetRate(1)
 	os.Exit(m.Run())
 }

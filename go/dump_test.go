@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo
+//go:build unix
 
 package cgoheap_test
 

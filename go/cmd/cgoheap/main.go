@@ -34,6 +34,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/cgoheap/cgoheap/include"
@@ -61,7 +62,7 @@ func run(arguments []string, out io.Writer) error {
 		_, err = fmt.Fprintln(out, quoted("-I"+folder))
 		return err
 	case len(arguments) == 1 && arguments[0] == "libs":
-		folder, err := folderOf("go/internal/lib/linux_amd64")
+		folder, err := archiveFolder()
 		if err != nil {
 			return err
 		}
@@ -93,6 +94,19 @@ func folderOf(part string) (string, error) {
 			pkg, bytes.TrimSpace(problem.Bytes()))
 	}
 	return strings.TrimSpace(string(folder)), nil
+}
+
+// archiveFolder is where the archive of this platform lies: there is a folder for each that cgoheap knows.
+func archiveFolder() (string, error) {
+	parent, err := folderOf("go")
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(parent, "internal", "lib", runtime.GOOS+"_"+runtime.GOARCH)
+	if _, err := os.Stat(folder); err != nil {
+		return "", fmt.Errorf("cgoheap doesn't support %s/%s: %w", runtime.GOOS, runtime.GOARCH, err)
+	}
+	return folder, nil
 }
 
 func copyHeader(to string) error {

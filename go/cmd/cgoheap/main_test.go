@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
 func TestCflagsNamesTheFolderOfTheHeader(t *testing.T) {
@@ -20,6 +22,18 @@ func TestCflagsNamesTheFolderOfTheHeader(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, "cgoheap.h")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLibsNamesTheArchiveOfThisPlatform(t *testing.T) {
+	if !capi.Supported {
+		t.Skip("this program has no archive")
+	}
+	var out bytes.Buffer
+	err := run([]string{"libs"}, &out)
+	path, rest, _ := strings.Cut(out.String(), " ")
+	if _, statErr := os.Stat(path); err != nil || statErr != nil || rest != "-lpthread -ldl -lm\n" {
+		t.Errorf("%v, %v, %q", err, statErr, &out)
 	}
 }
 

@@ -5,7 +5,7 @@
 // A file for each topic of the header: rate.go, stats.go, snapshot.go, count.go, dump.go, probe.go; glibc.go asks the C
 // library's malloc, and names.go writes the names of Go functions for the C side. types.go holds what they tell, and is the
 // same everywhere. Without a C side unsupported.go takes the place of all but types.go and names.go: every function that can
-// fail returns [errors.ErrUnsupported] there, and the others return nothing.
+// fail returns [errors.ErrUnsupported] there, and the others return nothing. One file for each platform links its archive.
 //
 // But for a [Snapshot] and a [Count], which belong to one goroutine at a time, all functions may be called from any
 // goroutine.

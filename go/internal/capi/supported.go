@@ -21,8 +21,7 @@ import "C"
 import (
 	"fmt"
 
-	_ "github.com/cgoheap/cgoheap/go/internal/lib/linux_amd64" // links the archive
-	_ "github.com/cgoheap/cgoheap/include"                     // keeps the header in vendored copies
+	_ "github.com/cgoheap/cgoheap/include" // keeps the header in vendored copies
 )
 
 // Supported says whether this program has the C side: it was built for a platform that cgoheap knows, and with cgo.
