@@ -9,13 +9,18 @@ import (
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/garbage"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
+	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
 // actions lets one button work at a time, and remembers what the last one did.
 type actions struct {
 	busy sync.Mutex
-	mu   sync.Mutex // protects last
+	mu   sync.Mutex // protects all below
 	last string
+	// What the verdict is to know of.
+	trims      []verdict.Trim
+	collection *verdict.Collection // the last that the page made by itself
 }
 
 func (a *actions) text() string {
@@ -39,7 +44,7 @@ func serveAction(act func(context.Context) (string, error)) http.HandlerFunc {
 			return
 		}
 		defer a.busy.Unlock()
-		before, _, err := measure()
+		before, err := measure()
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -49,12 +54,20 @@ func serveAction(act func(context.Context) (string, error)) http.HandlerFunc {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		server.history.take() // the verdict is to know of it
-		after, _, _ := measure()
+		memory.AskMallocNext()
+		server.history.Take() // the verdict is to know of it
+		after, err := measure()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		if name == trimName {
+			a.trimmed(verdict.Trim{Time: after.Time, FreeBefore: before.Resident[memory.CFree], FreeAfter: after.Resident[memory.CFree], Tops: after.CTops})
+		}
 		a.mu.Lock()
 		last := fmt.Sprintf("%s %s: C live went from %s to %s, C kept by malloc from %s to %s, RSS from %s to %s.",
-			before.time.Format(time.TimeOnly), name, size(before.cLiveBytes), size(after.cLiveBytes),
-			size(before.resident[cFree]), size(after.resident[cFree]), size(before.rss), size(after.rss))
+			before.Time.Format(time.TimeOnly), name, size(before.CLive), size(after.CLive),
+			size(before.Resident[memory.CFree]), size(after.Resident[memory.CFree]), size(before.RSS), size(after.RSS))
 		a.last = last
 		a.mu.Unlock()
 		w.Header().Set("Location", "./#actions")
@@ -69,7 +82,9 @@ func collectGarbage(ctx context.Context) (string, error) {
 	return "garbage collection, twice, with finalizers", nil
 }
 
+const trimName = "malloc_trim"
+
 func trim(context.Context) (string, error) {
 	_, err := capi.Trim()
-	return "malloc_trim", err
+	return trimName, err
 }

@@ -8,27 +8,35 @@ import (
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
 )
 
 // server is the one that all handlers of the process share, since there is one history.
 var server = struct {
 	start   sync.Once
 	began   time.Time
-	history *history
+	history *memory.History
 	actions actions
 	deltas  consumers
-}{began: time.Now(), history: newHistory()}
+}{began: time.Now(), history: memory.NewHistory()}
 
 func start() {
-	server.start.Do(func() { go server.history.run() })
+	server.start.Do(func() { go measureForever() })
+}
+
+// measureForever takes moments for as long as the process runs.
+func measureForever() {
+	for {
+		began := time.Now()
+		server.history.Take()
+		time.Sleep(server.history.Pause(time.Since(began)))
+	}
 }
 
 // SetInterval sets the least time between two moments of the history: 2 s unless it is set. A moment that takes long makes
 // the pause longer. It may be called at any time.
 func SetInterval(d time.Duration) {
-	server.history.mu.Lock()
-	defer server.history.mu.Unlock()
-	server.history.interval = max(d, 10*time.Millisecond)
+	server.history.SetInterval(d)
 }
 
 // Register registers all of this package's handlers on mux, at the paths in the package's description. It panics when they

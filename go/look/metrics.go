@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
-	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
 )
 
 // serveMetrics serves the numbers in the text format of Prometheus.
@@ -49,18 +49,18 @@ func prometheus() []byte {
 	for reason, n := range lost(&s) {
 		fmt.Fprintf(&out, "cgoheap_lost_total{reason=%q} %d\n", reason, n)
 	}
-	m := capi.ReadMalloc()
-	value("gauge", "malloc_used_bytes", "C memory that malloc has handed out, by mallinfo2.", m.Used+m.Mmapped)
-	value("gauge", "malloc_free_bytes", "C memory that was freed and malloc keeps, by mallinfo2.", m.Free)
-	value("gauge", "malloc_mmapped_bytes", "The part of malloc_used_bytes that has mappings of its own.", m.Mmapped)
+	used, free, mmapped := memory.ReadMalloc()
+	value("gauge", "malloc_used_bytes", "C memory that malloc has handed out, by mallinfo2.", used)
+	value("gauge", "malloc_free_bytes", "C memory that was freed and malloc keeps, by mallinfo2.", free)
+	value("gauge", "malloc_mmapped_bytes", "The part of malloc_used_bytes that has mappings of its own.", mmapped)
 
-	recent, _ := server.history.moments()
+	recent, _ := server.history.Moments()
 	if len(recent) > 0 {
 		now := recent[len(recent)-1]
-		value("gauge", "resident_memory_bytes", "RSS of the process.", now.rss)
+		value("gauge", "resident_memory_bytes", "RSS of the process.", now.RSS)
 		metric("gauge", "resident_part_bytes", "RSS broken down; the parts add up to resident_memory_bytes.")
-		for p, info := range partInfo {
-			fmt.Fprintf(&out, "cgoheap_resident_part_bytes{part=%q} %d\n", info.key, now.resident[p])
+		for p, info := range memory.Parts {
+			fmt.Fprintf(&out, "cgoheap_resident_part_bytes{part=%q} %d\n", info.Key, now.Resident[p])
 		}
 	}
 	return out.Bytes()
@@ -71,7 +71,7 @@ func prometheus() []byte {
 func Vars() any {
 	var s cgoheap.Stats
 	cgoheap.ReadStats(&s)
-	m := capi.ReadMalloc()
+	used, free, _ := memory.ReadMalloc()
 	lostByReason := map[string]uint64{}
 	for reason, n := range lost(&s) {
 		lostByReason[reason] = n
@@ -80,7 +80,7 @@ func Vars() any {
 		"live_bytes": s.LiveBytes, "live_bytes_margin": s.LiveBytesMargin, "live_objects": s.LiveObjects, "peak_live_bytes": s.PeakBytes,
 		"allocated_bytes": s.AllocBytes, "allocated_objects": s.AllocObjects, "freed_bytes": less(s.AllocBytes, s.LiveBytes),
 		"samples": s.Samples, "sampling_interval_bytes": s.Rate, "own_bytes": s.OwnBytes, "lost": lostByReason,
-		"malloc_used_bytes": m.Used + m.Mmapped, "malloc_free_bytes": m.Free,
+		"malloc_used_bytes": used, "malloc_free_bytes": free,
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
+	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
 //go:embed page.html
@@ -36,8 +38,8 @@ type page struct {
 	Program, Nonce, URL, Path string
 	AgeQuery                  string
 	PID                       int
-	Verdict                   verdict
-	Share                     string // of the stack that a C leak is from
+	Verdict                   verdict.Verdict
+	Share                     string // of the call that a C leak is from
 	Window                    string
 	Moments                   int
 	Problems                  []string
@@ -71,18 +73,18 @@ type startOption struct {
 // group is a colour of the chart, and the parts that it stands for.
 type group struct {
 	Title, Class string
-	parts        []part
+	parts        []memory.Part
 }
 
 var groups = []group{
-	{"Go", "go", []part{goLive, goDead, goIdle, goStacks, goRuntime}},
-	{"C in use", "c", []part{cLive, cMmapped, cMore}},
-	{"C freed but kept", "kept", []part{cFree}},
-	{"Mappings and files of others", "map", []part{mapped, files}},
-	{"The rest", "rest", []part{threadStacks, code, own, unexplained}},
+	{"Go", "go", []memory.Part{memory.GoLive, memory.GoDead, memory.GoIdle, memory.GoStacks, memory.GoRuntime}},
+	{"C in use", "c", []memory.Part{memory.CLive, memory.CMmapped, memory.CMore}},
+	{"C freed but kept", "kept", []memory.Part{memory.CFree}},
+	{"Mappings and files of others", "map", []memory.Part{memory.Mapped, memory.Files}},
+	{"The rest", "rest", []memory.Part{memory.ThreadStacks, memory.Code, memory.Own, memory.Unexplained}},
 }
 
-func classOf(p part) string {
+func classOf(p memory.Part) string {
 	for _, g := range groups {
 		for _, member := range g.parts {
 			if member == p {
@@ -112,12 +114,12 @@ func newSeries(moments []moment) series {
 	}
 	for i := range moments {
 		m := &moments[i]
-		s.Time = append(s.Time, m.time.UnixMilli())
-		s.Live = append(s.Live, m.cLiveBytes)
+		s.Time = append(s.Time, m.Time.UnixMilli())
+		s.Live = append(s.Live, m.CLive)
 		for j, g := range groups {
 			sum := uint64(0)
 			for _, p := range g.parts {
-				sum += m.resident[p]
+				sum += m.Resident[p]
 			}
 			s.Groups[j] = append(s.Groups[j], sum)
 		}
@@ -158,24 +160,26 @@ func servePageText(w http.ResponseWriter, text []byte, nonce string) {
 }
 
 func newPage(r *http.Request) (*page, error) {
-	now, large, err := measure()
+	// Since the moment that the reader asks for; else since the beginning of the verdict's window.
+	var since time.Time
+	if ms, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64); err == nil {
+		since = time.UnixMilli(ms)
+	}
+	age := oldAge
+	if seconds, err := time.ParseDuration(r.URL.Query().Get("age")); err == nil && seconds >= 0 {
+		age = seconds
+	}
+	e, err := evaluate(since, age)
 	if err != nil {
 		return nil, err
 	}
-	var stats cgoheap.Stats
-	cgoheap.ReadStats(&stats)
-	recent, life := server.history.moments()
-	recent = append(recent, now)
-	if len(life) == 0 {
-		life = recent
-	}
-	life = append(life, now)
+	now, stats := e.Now, &e.Now.Stats
 	p := &page{
 		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), Nonce: rand.Text(), URL: baseURL(r), Path: ownPath(r),
-		Verdict: judge(recent, life), Moments: len(recent) - 1, RSS: now.rss, RSSSize: size(now.rss), Groups: groups,
-		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.time.Format(time.DateTime),
+		Verdict: e.Verdict, Share: e.Call, Moments: len(e.Recent) - 1, RSS: now.RSS, RSSSize: size(now.RSS), Groups: groups,
+		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.Time.Format(time.DateTime),
 		Rate:   size(uint64(stats.Rate)),
-		Series: chart{Recent: newSeries(recent), Life: newSeries(life)},
+		Series: chart{Recent: newSeries(e.Recent), Life: newSeries(e.Life)},
 	}
 	if !stats.PeakTime.IsZero() {
 		p.Peak = fmt.Sprintf("%s at %s", size(stats.PeakBytes), stats.PeakTime.Format(time.DateTime))
@@ -189,76 +193,44 @@ func newPage(r *http.Request) (*page, error) {
 	if p.Verdict.Window > 0 {
 		p.Window = duration(p.Verdict.Window)
 	}
-	p.Lines = newLines(&now)
-	for i, piece := range large[:min(len(large), 8)] {
-		p.Large = append(p.Large, fmt.Sprintf("%d. %#x-%#x: %s resident", i+1, piece.start, piece.end, size(piece.rss)))
-	}
-	p.Problems = problems(&stats)
-
-	// Since the moment that the reader asks for; else since the beginning of the verdict's window.
-	since := p.Verdict.begin
-	if ms, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64); err == nil {
-		since = time.UnixMilli(ms)
-	}
-	age := oldAge
-	if seconds, err := time.ParseDuration(r.URL.Query().Get("age")); err == nil && seconds >= 0 {
-		age = seconds
-	}
+	p.Lines = newLines(&now.Moment)
+	p.Large = e.Mapped
+	p.Problems = problems(stats)
 	p.Age, p.AgeQuery = duration(age), age.String()
-	b, known := server.history.since(since)
-	for _, t := range server.history.starts() {
-		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.time.Sub(t))), t.Equal(b.time)})
+	for _, t := range server.history.Starts() {
+		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.Time.Sub(t))), t.Equal(e.Since)})
 	}
-	if p.Stacks, err = readStacks(b, known, age, server.began); err != nil {
-		p.Problems = append(p.Problems, err.Error())
-	}
-	if p.Verdict.Kind == kindLeak || p.Verdict.Kind == kindFinalizers {
-		p.Share = shareOf(p.Stacks.Growing)
+	p.Stacks = e.Stacks
+	if e.StacksError != nil {
+		p.Problems = append(p.Problems, e.StacksError.Error())
 	}
 	return p, nil
 }
 
-// shareOf names the stack that grew most.
-func shareOf(growing []stackRow) string {
-	var all int64
-	for i := range growing {
-		all += growing[i].Growth
-	}
-	if all <= 0 {
-		return ""
-	}
-	top := &growing[0]
-	caller := top.Caller
-	if top.Own != "" {
-		caller = fmt.Sprintf("%s (through %s)", top.Own, top.Caller)
-	}
-	return fmt.Sprintf("%.0f %% of it is from %s, called by %s.", 100*float64(top.Growth)/float64(all), top.Line, caller)
-}
-
 func newLines(m *moment) (lines []line) {
-	for p, info := range partInfo {
-		bytes := m.resident[p]
-		share := 100 * float64(bytes) / float64(max(m.rss, 1))
-		l := line{Key: info.key, Title: info.title, Source: info.source, Class: classOf(part(p)), Bytes: bytes, Size: size(bytes),
+	for p, info := range memory.Parts {
+		bytes := m.Resident[p]
+		share := 100 * float64(bytes) / float64(max(m.RSS, 1))
+		l := line{Key: info.Key, Title: info.Title, Source: info.Source, Class: classOf(memory.Part(p)), Bytes: bytes, Size: size(bytes),
 			Share: fmt.Sprintf("%.1f %%", share), Width: fmt.Sprintf("%.1f", share)}
-		switch part(p) {
-		case cLive:
-			l.Note = fmt.Sprintf("C live in all, as asked for: %s ± %s", size(m.cLiveBytes), size(m.cMargin))
-			if resident := bytes + m.resident[cMmapped]; m.cLiveBytes > resident+resident/50+m.cMargin {
+		switch memory.Part(p) {
+		case memory.CLive:
+			l.Note = fmt.Sprintf("C live in all, as asked for: %s ± %s", size(m.CLive), size(m.CMargin))
+			if resident := bytes + m.Resident[memory.CMmapped]; m.CLive > resident+resident/50+m.CMargin {
 				l.Note += ", a part of it never touched"
 			}
-		case cMmapped:
-			l.Note = fmt.Sprintf("%d blocks with mappings of their own, %s resident or not", m.mallocChunks, size(m.mallocMmapped))
-		case cMore:
-			l.Note = fmt.Sprintf("malloc says that %s are in use, large blocks included", size(m.mallocUsed))
-		case cFree:
-			l.Note = fmt.Sprintf("free in malloc, resident or not: %s", size(m.mallocFree))
-		case goStacks:
-			l.Note = fmt.Sprintf("%d goroutines", m.goroutines)
-		case goDead:
+		case memory.CMmapped:
+			l.Note = fmt.Sprintf("%d blocks with mappings of their memory.Own, %s resident or not", m.MallocChunks, size(m.MallocMmapped))
+		case memory.CMore:
+			l.Note = fmt.Sprintf("malloc says that %s are in use, large blocks included", size(m.MallocUsed))
+		case memory.CFree:
+			l.Note = fmt.Sprintf("free in malloc, resident or not: %s", size(m.MallocFree))
+		case memory.GoStacks:
+			l.Note = fmt.Sprintf("%d goroutines", m.Goroutines)
+		case memory.GoDead:
 			l.Note = "no garbage collection yet"
-			if !m.lastGC.IsZero() {
-				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(max(m.time.Sub(m.lastGC), 0)))
+			if !m.LastGC.IsZero() {
+				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(max(m.Time.Sub(m.LastGC), 0)))
 			}
 		}
 		lines = append(lines, l)

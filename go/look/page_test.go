@@ -9,12 +9,13 @@ import (
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
 func TestNamesAreEscaped(t *testing.T) {
 	evil := `std::vector<int>::push<script>alert(1)</script>"'&`
 	rows := []stackRow{{InUse: 1, Growth: 1, Old: 1, Line: evil, Caller: evil, Frames: []string{evil}}}
-	p := &page{Program: evil, Verdict: verdict{Kind: kindLeak, Sentence: evil, Evidence: []string{evil}, Next: evil}, Share: evil,
+	p := &page{Program: evil, Verdict: verdict.Verdict{Kind: verdict.Leak, Sentence: evil, Evidence: []string{evil}, Next: evil, Blind: []string{evil}}, Share: evil,
 		Problems: []string{evil}, Large: []string{evil}, Last: evil, Coverage: evil, AgeQuery: "2m", Groups: groups,
 		Stacks: stackTables{rows, rows, rows, time.Now()}, Series: chart{Titles: []string{evil}}}
 	var out strings.Builder

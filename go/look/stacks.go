@@ -3,6 +3,7 @@ package look
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
+	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
 // stackRow is one C stack as the page shows it.
@@ -22,9 +25,10 @@ type stackRow struct {
 	Old          int64 // bytes that outlived the age asked for
 	Rate         int64 // bytes allocated in all, per minute of the process's life
 	Line         string
-	Caller       string
+	Caller       string   // the innermost Go function; empty when the stack has none
 	Own          string   // the innermost Go function of the program's own module, if that isn't Caller
 	Frames       []string // leaf first
+	named        []verdict.Frame
 }
 
 const (
@@ -39,8 +43,16 @@ type stackTables struct {
 	Since                 time.Time // that growth is counted from
 }
 
-// readStacks names the stacks that are largest, that grew most since a moment, and whose live blocks are oldest.
-func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t stackTables, err error) {
+// callStacks bounds how many of the stacks that grew get names for the verdict, which adds them up by call; they stop where
+// callShare of the growth is named.
+const (
+	callStacks = 256
+	callShare  = 0.97
+)
+
+// readStacks names the stacks that are largest, that grew most since a moment, and whose live blocks are oldest. calls are those
+// that grew, as the verdict takes them; when nothing is known of before, by what they have in use.
+func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Time) (t stackTables, calls []verdict.Stack, err error) {
 	all := capi.LargestStacks(capi.Filter{}, 4096)
 	old := map[uint32]int64{}
 	for _, s := range capi.LargestStacks(capi.Filter{MinAge: age}, 4096) {
@@ -52,13 +64,13 @@ func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t s
 		row := &stackRow{InUse: s.InuseBytes, Alloc: s.AllocBytes, Objects: s.InuseObjects, Old: old[s.ID],
 			Rate: int64(float64(s.AllocBytes) / minutes)}
 		if known {
-			before, exact := b.bytes(s.ID)
+			before, exact := b.Bytes(s.ID)
 			row.Growth, row.AtLeast = s.InuseBytes-before, !exact
 		}
 		rows[s.ID] = row
 	}
 	// The largest of each list, by number; what follows needs names for these only.
-	top := func(value func(*stackRow) int64) (ids []uint32) {
+	ranked := func(value func(*stackRow) int64) (ids []uint32) {
 		for id, row := range rows {
 			if value(row) > 0 {
 				ids = append(ids, id)
@@ -70,6 +82,10 @@ func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t s
 			}
 			return sign(int64(a) - int64(b))
 		})
+		return ids
+	}
+	top := func(value func(*stackRow) int64) []uint32 {
+		ids := ranked(value)
 		return ids[:min(len(ids), topStacks)]
 	}
 	largest := top(func(r *stackRow) int64 { return r.InUse })
@@ -78,8 +94,27 @@ func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t s
 	oldest := top(func(r *stackRow) int64 { return r.Old })
 	slices.SortStableFunc(oldest, func(a, b uint32) int { return sign(suspicion(rows[b]) - suspicion(rows[a])) })
 
-	if err := nameStacks(rows, slices.Concat(largest, growing, oldest)); err != nil {
-		return t, err
+	grown := func(r *stackRow) int64 { return r.Growth }
+	if !known {
+		grown = func(r *stackRow) int64 { return r.InUse }
+	}
+	called := ranked(grown)
+	sum, named := int64(0), int64(0)
+	for _, id := range called {
+		sum += grown(rows[id])
+	}
+	for i, id := range called {
+		if i == callStacks || float64(named) >= callShare*float64(sum) {
+			called = called[:i]
+			break
+		}
+		named += grown(rows[id])
+	}
+	if err := nameStacks(rows, slices.Concat(largest, growing, oldest, called)); err != nil {
+		return t, nil, err
+	}
+	for _, id := range called {
+		calls = append(calls, verdict.Stack{Bytes: grown(rows[id]), Frames: rows[id].named})
 	}
 	list := func(ids []uint32) (out []stackRow) {
 		for _, id := range ids {
@@ -87,7 +122,7 @@ func readStacks(b baseline, known bool, age time.Duration, began time.Time) (t s
 		}
 		return out
 	}
-	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.time}, nil
+	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time}, calls, nil
 }
 
 // suspicion ranks by the share of all that a stack ever allocated which is live and old: a cache that is full has a small
@@ -132,6 +167,7 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 	if err != nil {
 		return err
 	}
+	isAllocator := allocatorPattern(p.DropFrames)
 	if len(p.Samples) != len(stacks) {
 		return fmt.Errorf("cgoheap: %d samples for %d stacks", len(p.Samples), len(stacks))
 	}
@@ -143,27 +179,24 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 		own := false
 		for j := range p.Samples[i].Stack {
 			f := &p.Samples[i].Stack[j]
-			text := frameText(f)
-			row.Frames = append(row.Frames, text)
-			if row.Line == "" {
-				row.Line = text
-			}
-			if !isGo(f) {
+			named := verdictFrame(f, isAllocator)
+			row.named = append(row.named, named)
+			row.Frames = append(row.Frames, named.Text)
+			if !named.Go {
 				continue
 			}
-			if isOwn(f) && !own {
+			if named.Own && !own {
 				own = true
 				if row.Caller != "" {
-					row.Own = text
+					row.Own = named.Text
 				}
 			}
 			if row.Caller == "" {
-				row.Caller = text
+				row.Caller = named.Text
 			}
 		}
-		if row.Caller == "" {
-			row.Caller = "not called from Go"
-		}
+		c := verdict.Stack{Frames: row.named}
+		row.Line = c.C()
 	}
 	return nil
 }
@@ -172,6 +205,33 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 // name has its package before a dot.
 func isGo(f *profiledata.Frame) bool {
 	return filepath.Ext(f.File) == ".go" && strings.Contains(f.Function, ".") && !strings.HasPrefix(f.Function, "C.")
+}
+
+// verdictFrame is a frame as the verdict takes it.
+func verdictFrame(f *profiledata.Frame, isAllocator func(string) bool) verdict.Frame {
+	v := verdict.Frame{Function: f.Function, Text: frameText(f), Go: isGo(f), Allocator: isAllocator(f.Function),
+		Cut: strings.HasPrefix(f.Function, "[stack cut")}
+	v.Own = v.Go && isOwn(f)
+	if f.Object != "" {
+		v.Object = filepath.Base(f.Object)
+	}
+	return v
+}
+
+// allocatorPattern reads the profile's drop_frames, which names the functions that only pass memory on: one list for the page
+// and for go tool pprof. As pprof does, it is taken for the whole name, without the parameters.
+func allocatorPattern(drop string) func(string) bool {
+	if drop == "" {
+		return func(string) bool { return false }
+	}
+	pattern, err := regexp.Compile("^(?:" + drop + ")$")
+	if err != nil {
+		return func(string) bool { return false }
+	}
+	return func(function string) bool {
+		name, _, _ := strings.Cut(function, "(")
+		return function != "" && pattern.MatchString(name)
+	}
 }
 
 // mainModule is the path of the module that the program is of; empty when it isn't known.

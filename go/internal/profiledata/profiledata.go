@@ -22,6 +22,7 @@ type Profile struct {
 	TimeNanos         int64
 	DurationNanos     int64
 	Comments          []string
+	DropFrames        string // functions that readers leave out, with all that they call: a pattern for whole names
 	Samples           []Sample
 }
 
@@ -182,6 +183,8 @@ func decode(raw []byte) (*Profile, error) {
 				return nil, fmt.Errorf("function %d is number %d", m.get(1), len(functions)+1)
 			}
 			functions[m.get(1)] = m
+		case 7:
+			p.DropFrames = text(f.value)
 		case 9:
 			p.TimeNanos = int64(f.value)
 		case 10:

@@ -1,4 +1,4 @@
-package look
+package memory
 
 import (
 	"sync"
@@ -17,6 +17,8 @@ const (
 	baselines = 64
 	// baselineStacks is how many stacks each of them knows: those with most bytes in use.
 	baselineStacks = 256
+	// baselineGroups is how many groups of mappings each of them knows: the largest.
+	baselineGroups = 32
 
 	// defaultInterval is the time between two moments, unless taking one costs too much.
 	defaultInterval = 2 * time.Second
@@ -26,113 +28,133 @@ const (
 	minCostFactor = 4
 )
 
-// history is what the process remembers of itself: recentMoments + lifeMoments of some 300 bytes each, and baselines of
-// 4 KiB each, however long it runs.
-type history struct {
+// History is what the process remembers of itself: recentMoments + lifeMoments of some 400 bytes each, and baselines of
+// 4 KiB each, however long it runs. All methods may be called from any goroutine.
+type History struct {
 	mu        sync.Mutex // protects all below
 	interval  time.Duration
-	recent    ring[moment]
-	life      thinning[moment]
-	baselines thinning[baseline]
+	recent    ring[Moment]
+	life      thinning[Moment]
+	baselines thinning[Baseline]
 	err       error // of the last try to take a moment
 }
 
-// baseline is what each of the largest stacks had in use at one moment.
-type baseline struct {
-	time   time.Time
+// Baseline is what each of the largest stacks had in use at one moment, and each of the largest groups of mappings.
+type Baseline struct {
+	Time   time.Time
 	stacks [baselineStacks]struct {
 		id    uint32
 		bytes int64
 	}
 	n int
 	// floor: a stack that is not in the list had at most this much.
-	floor int64
+	floor  int64
+	mapped [baselineGroups]struct{ key, rss uint64 }
+	groups int
 }
 
-func newHistory() *history {
-	return &history{
+// NewHistory returns one that has nothing in it.
+func NewHistory() *History {
+	return &History{
 		interval:  defaultInterval,
-		recent:    ring[moment]{room: make([]moment, 0, recentMoments)},
-		life:      thinning[moment]{room: make([]moment, 0, lifeMoments), every: 1},
-		baselines: thinning[baseline]{room: make([]baseline, 0, baselines), every: 1},
+		recent:    ring[Moment]{room: make([]Moment, 0, recentMoments)},
+		life:      thinning[Moment]{room: make([]Moment, 0, lifeMoments), every: 1},
+		baselines: thinning[Baseline]{room: make([]Baseline, 0, baselines), every: 1},
 	}
 }
 
-// run takes moments for as long as the process runs.
-func (h *history) run() {
-	for {
-		began := time.Now()
-		h.take()
-		h.mu.Lock()
-		interval := h.interval
-		h.mu.Unlock()
-		factor := min(max(time.Duration(costFactor*float64(interval)/float64(defaultInterval)), minCostFactor), costFactor)
-		time.Sleep(max(interval, factor*time.Since(began)))
-	}
+// SetInterval sets the least time between two moments; at least 10 ms.
+func (h *History) SetInterval(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.interval = max(d, 10*time.Millisecond)
 }
 
-// take takes a moment and keeps it.
-func (h *history) take() {
-	m, _, err := measure()
+// Pause returns how long to wait before the next moment when one took so long.
+func (h *History) Pause(took time.Duration) time.Duration {
+	h.mu.Lock()
+	interval := h.interval
+	h.mu.Unlock()
+	factor := min(max(time.Duration(costFactor*float64(interval)/float64(defaultInterval)), minCostFactor), costFactor)
+	return max(interval, factor*took)
+}
+
+// Take takes a moment and keeps it.
+func (h *History) Take() {
+	m, err := Measure()
 	largest := capi.LargestStacks(capi.Filter{}, baselineStacks)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.err = err; err != nil {
 		return
 	}
-	h.recent.add(m)
-	h.life.add(m)
+	h.recent.add(m.Moment)
+	h.life.add(m.Moment)
 	b := h.baselines.next()
 	if b == nil {
 		return
 	}
-	*b = baseline{time: m.time, n: len(largest)}
+	*b = Baseline{Time: m.Time, n: len(largest), groups: min(len(m.Mapped), baselineGroups)}
 	for i, s := range largest {
 		b.stacks[i].id, b.stacks[i].bytes = s.ID, s.InuseBytes
 	}
 	if len(largest) == baselineStacks {
 		b.floor = largest[baselineStacks-1].InuseBytes
 	}
+	for i := range b.groups {
+		b.mapped[i].key, b.mapped[i].rss = m.Mapped[i].Key(), m.Mapped[i].RSS
+	}
 }
 
-// moments returns copies, oldest first.
-func (h *history) moments() (recent, life []moment) {
+// Moments returns copies, oldest first.
+func (h *History) Moments() (recent, life []Moment) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.recent.all(), append([]moment(nil), h.life.room...)
+	return h.recent.all(), append([]Moment(nil), h.life.room...)
 }
 
-// since returns the baseline nearest to t, and whether there is one.
-func (h *history) since(t time.Time) (found baseline, ok bool) {
+// Since returns the baseline nearest to t, and whether there is one.
+func (h *History) Since(t time.Time) (found Baseline, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.baselines.room {
 		b := &h.baselines.room[i]
-		if !ok || b.time.Sub(t).Abs() < found.time.Sub(t).Abs() {
+		if !ok || b.Time.Sub(t).Abs() < found.Time.Sub(t).Abs() {
 			found, ok = *b, true
 		}
 	}
 	return found, ok
 }
 
-// starts returns the times that [history.since] knows, oldest first.
-func (h *history) starts() (times []time.Time) {
+// Starts returns the times that [History.Since] knows, oldest first.
+func (h *History) Starts() (times []time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.baselines.room {
-		times = append(times, h.baselines.room[i].time)
+		times = append(times, h.baselines.room[i].Time)
 	}
 	return times
 }
 
-// bytes returns what a stack had in use, and whether that is known; if not, it is what it may have had at most.
-func (b *baseline) bytes(id uint32) (bytes int64, known bool) {
+// Bytes returns what a stack had in use, and whether that is known; if not, it is what it may have had at most.
+func (b *Baseline) Bytes(id uint32) (bytes int64, known bool) {
 	for _, s := range b.stacks[:b.n] {
 		if s.id == id {
 			return s.bytes, true
 		}
 	}
 	return b.floor, b.floor == 0
+}
+
+// GroupRSS returns what a group of mappings had resident; 0 for one that was not among the largest.
+func (b *Baseline) GroupRSS(g *Group) uint64 {
+	key := g.Key()
+	for _, old := range b.mapped[:b.groups] {
+		if old.key == key {
+			return old.rss
+		}
+	}
+	return 0
 }
 
 // ring keeps the newest that its room holds.

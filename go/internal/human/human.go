@@ -1,12 +1,13 @@
-package look
+// Package human formats numbers for people: bytes in binary units, and times.
+package human
 
 import (
 	"fmt"
 	"time"
 )
 
-// size formats bytes for people.
-func size[T int64 | uint64](bytes T) string {
+// Size formats bytes for people.
+func Size[T int64 | uint64](bytes T) string {
 	f, sign := float64(bytes), ""
 	if f < 0 {
 		f, sign = -f, "-"
@@ -23,8 +24,8 @@ func size[T int64 | uint64](bytes T) string {
 	return fmt.Sprintf("%s%.2f GiB", sign, f)
 }
 
-// duration formats a time for people.
-func duration(d time.Duration) string {
+// Duration formats a time for people.
+func Duration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
@@ -38,9 +39,10 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%.0f days", d.Hours()/24)
 }
 
-func perMinute(bytes int64, d time.Duration) string {
+// PerMinute formats a rate.
+func PerMinute(bytes int64, d time.Duration) string {
 	if d <= 0 {
 		return "0 B"
 	}
-	return size(int64(float64(bytes) / d.Minutes()))
+	return Size(int64(float64(bytes) / d.Minutes()))
 }
