@@ -9,7 +9,7 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
-// startDumps obeys CGOHEAP=dump=..., see docs/dumps.md. Only then are there goroutines that stay: one that waits on the C
+// startDumps starts the dumps that CGOHEAP=dump=... asks for, see docs/dumps.md. Only then are there goroutines that stay: one that waits on the C
 // side until live memory has passed a threshold, one for the signal. The hooks write no file, and Go's addresses can be
 // named by Go only.
 //
@@ -44,6 +44,6 @@ func dump(reason capi.DumpReason) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cgoheap: no dump:", err)
 	}
-	// Without a profile too: it sets the next threshold.
+	// Called without a profile too, since it sets the next threshold.
 	capi.StoreDump(data, reason)
 }

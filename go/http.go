@@ -186,7 +186,7 @@ func deltaProfile(ctx context.Context, q query) ([]byte, error) {
 	case <-timer.C:
 	}
 
-	// Having waited that long, it waits for its turn too.
+	// Unlike a profile of this moment, which is refused at once, it waits for a place: it has waited that long already.
 	if err := encoders.acquire(ctx); err != nil {
 		return nil, err
 	}
@@ -224,7 +224,8 @@ func setHeaders(w http.ResponseWriter, q query) {
 func serveFailure(w http.ResponseWriter, q query, err error) {
 	switch {
 	case errors.Is(err, errBusy):
-		// A profile is made in a second; a place among the waiting is free after some seconds, of nobody knows which request.
+		// A profile is made in a second. When the first of the waiting requests will be done isn't known: each waits for
+		// seconds of its own. So the client is told its own number.
 		retry := 1
 		if q.seconds != 0 {
 			retry = min(q.seconds, 30)
@@ -249,7 +250,7 @@ func serveError(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// configureWriteDeadline makes room for the wait in the time that the server gives its answers.
+// configureWriteDeadline adds the wait to the time that the server allows for an answer.
 func configureWriteDeadline(w http.ResponseWriter, r *http.Request, seconds int) {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if ok && server.WriteTimeout > 0 {

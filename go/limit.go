@@ -34,8 +34,9 @@ var (
 	// encoders limits the profiles that are being named and encoded, each of which takes memory and time.
 	encoders = make(limit, maxProfiles)
 	// deltas limits the requests that wait for ?seconds= to pass: each keeps a copy of the tables. It is apart from
-	// encoders, so that waiting keeps nobody from taking a profile now.
+	// encoders, so that a request that waits takes no place from a profile of this moment.
 	deltas = make(limit, maxProfiles)
 )
 
+// maxProfiles is the number of places in each.
 const maxProfiles = 4

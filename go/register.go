@@ -10,8 +10,8 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
-// fallbackName is what the /debug/pprof/ page shows when the profile can't be served there: the name is the only text of
-// ours on that page. Names should not contain spaces.
+// fallbackName is what the /debug/pprof/ page shows when the profile can't be served there: that page shows nothing else of
+// ours. Names should not contain spaces.
 const fallbackName = "cgoheap(only-by-cgoheap.Handler)"
 
 // register adds the profile to runtime/pprof, and returns why it can't be served from there, or "".
@@ -20,7 +20,7 @@ const fallbackName = "cgoheap(only-by-cgoheap.Handler)"
 // Profile.Add, which would be the wrong stacks here. Its built-in profiles are of the same type and have two private fields,
 // functions that count and write. They are set by reflection, after a look at their names and types.
 func register() (problem string) {
-	// Somebody may register the same name between our look and NewProfile, which panics then.
+	// Another package may register the same name between Lookup and NewProfile, which panics then.
 	defer func() {
 		if r := recover(); r != nil {
 			problem = fmt.Sprint(r)

@@ -13,7 +13,7 @@
 //	                                 | runtime.cgocall    |
 //	                                 +--------------------+ lo
 //
-// That layout is the runtime's own affair, so it is not believed: one call is made, and what the C side finds is
+// Nothing promises that layout, so it is measured and checked: one call is made, and what the C side finds is
 // compared with what runtime.Callers says. On any doubt Go frames stay off. A second call is made below a callback, for the
 // way from the called Go function back to the C code that called it.
 package calibrate
@@ -91,7 +91,7 @@ func checkDirect(s *sighting) string {
 	return ""
 }
 
-// checkNested says whether the address that a probe below a callback found can be believed.
+// checkNested says whether the address that a probe below a callback found can be used.
 func checkNested(direct, nested *sighting) bool {
 	return !nested.Failed &&
 		nested.Boundary == direct.Boundary &&

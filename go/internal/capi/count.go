@@ -20,7 +20,7 @@ import (
 // Count is an exact count of allocations that is under way.
 type Count struct {
 	c C.int
-	// The timer's memory stays where it is while the C side looks at it.
+	// running and mark stay where they are while the C side reads them.
 	pinner runtime.Pinner
 }
 

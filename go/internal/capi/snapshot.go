@@ -55,7 +55,7 @@ type Snapshot struct {
 	c *C.cgoheap_snapshot
 }
 
-// Take copies the tables. The caller frees the copy.
+// Take copies the tables, as [TakeFiltered] does with the zero [Filter]. The caller frees the copy.
 func Take() (*Snapshot, error) {
 	return newSnapshot(C.cgoheap_snapshot_take())
 }
@@ -143,7 +143,7 @@ func LargestStacks(f Filter, n int) []Stack {
 	if n <= 0 {
 		return nil
 	}
-	// Most programs have few stacks: no room for all that may come, which would be Go's garbage at every look.
+	// Most programs have few stacks: room for n of them would be garbage that Go collects after every call.
 	room := min(n, int(2*mostStacks.Load()+64))
 	for {
 		out := make([]C.struct_cgoheap_stack, room)
@@ -200,7 +200,7 @@ func (s *Snapshot) encode(format C.int) ([]byte, error) {
 	if err := failure("encoding the profile", C.cgoheap_snapshot_encode(s.c, format, &bytes, &length)); err != nil {
 		return nil, err
 	}
-	// A copy, since a Writer is not trusted to let go of what it was given.
+	// A copy in Go's memory: the Writer that it goes to may keep it.
 	data := append([]byte(nil), unsafe.Slice((*byte)(bytes), int(length))...)
 	C.cgoheap_buffer_free(bytes, length)
 	return data, nil

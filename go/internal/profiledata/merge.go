@@ -83,8 +83,7 @@ func (m *merger) add(raw []byte) error {
 	}
 	// copied returns a message in which the strings at these field numbers, and the ids, have their new values; the id,
 	// field 1 of mappings, functions and locations, is left out where without is set.
-	var copied func(msg message, without bool, change map[uint64]func(uint64) uint64) []byte
-	copied = func(msg message, without bool, change map[uint64]func(uint64) uint64) (out []byte) {
+	copied := func(msg message, without bool, change map[uint64]func(uint64) uint64) (out []byte) {
 		for _, f := range msg {
 			if without && f.number == 1 {
 				continue

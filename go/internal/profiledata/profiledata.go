@@ -1,5 +1,5 @@
 // Package profiledata reads profiles: as much of profile.proto as cgoheaptest and the tests need, so that the module needs no
-// dependency. The judge of the whole format is google/pprof, in a module of its own.
+// dependency. The reference for the format is google/pprof, which tests/compat uses.
 package profiledata
 
 import (
