@@ -328,7 +328,9 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
        jemalloc.h): define CGOHEAP_NO_REDIRECT for that file, or give it a folder of its own without `-include`.
    With CGOHEAP_NO_REDIRECT all functions above can still be called by their own names.
    Where cgoheap doesn't run, nothing is redirected. */
-#if defined(__linux__) && defined(__x86_64__) && defined(__GNUC__) && !defined(CGOHEAP_NO_REDIRECT)
+#include "cgoheap_platform.h"
+
+#if defined(CGOHEAP_SUPPORTED) && !defined(CGOHEAP_NO_REDIRECT)
 #define CGOHEAP_REDIRECTS 1
 
 #include "cgoheap_labels.h"
