@@ -6,10 +6,10 @@
 
 use std::hint::black_box;
 
-use cgoheap::tables::block::SampledAlloc;
-use cgoheap::tables::blocks::{self as live_table, shard_index};
-use cgoheap::tables::stacks::StackId;
-use cgoheap::tables::weight::Weight;
+use cgoheap::internals::tables::block::SampledAlloc;
+use cgoheap::internals::tables::blocks::{self as live_table, shard_index};
+use cgoheap::internals::tables::stacks::StackId;
+use cgoheap::internals::tables::weight::Weight;
 
 fn thread_cpu_nanos() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,59 +1,89 @@
 //! cgoheap shows the C memory of a Go program where Go developers already look, `/debug/pprof/`, with the C line that
 //! allocated it and the Go call that led there, cheaply enough to be always on.
 //!
-//! # One allocation, followed
+//! A Rust program names [`CgoHeap`] as its global allocator, and writes its profile with [`write_profile`]:
 //!
-//! 1. [`hook`]: the C-ABI malloc family. Calls the real allocator, returns its pointer unchanged, then books the block.
-//! 2. [`sampler`]: a countdown of bytes per thread decides whether this block is sampled, and what it stands for.
-//! 3. [`unwind`]: the caller's stack, from C through the goroutine to its first function. Go is never called.
-//! 4. [`stack_table`] and [`live_table`]: each distinct stack once, each sampled block until it is freed, in memory
-//!    straight from mmap ([`arena`], [`sys`]). [`module`] remembers which object each C address was in.
-//! 5. [`snapshot`]: plain data, copied under short locks.
-//! 6. [`symbolize`] names C addresses; Go names its own.
-//! 7. [`profile`]: profile.proto, or text.
-//! 8. [`ffi`]: the C functions that the Go package calls, declared in `include/cgoheap.h`.
+//! ```
+//! # #[cfg(feature = "tables")] {
+//! use cgoheap::CgoHeap;
 //!
-//! [`control`] holds the settings, [`stats`] counts everything that was lost and why. [`peak`] knows what was live when it was
-//! most, [`dump`] writes profiles to files when live memory passes a limit.
+//! #[global_allocator]
+//! static HEAP: CgoHeap = CgoHeap::system();
 //!
-//! Rust code comes in through [`CgoHeap`], as the program's global allocator. Without the default feature `tables` the crate
-//! is that door alone: for a Rust library in a Go program, whose archive has the tables.
+//! cgoheap::set_rate(512 * 1024).unwrap(); // mean bytes between samples; this is the default
+//! let path = std::env::temp_dir().join("heap.pb.gz");
+//! cgoheap::write_profile(&path).unwrap(); // for go tool pprof
+//! # std::fs::remove_file(&path).unwrap();
+//! # }
+//! ```
+//!
+//! Without the default feature `tables` the crate is [`CgoHeap`] alone: for a Rust library in a Go program, whose archive has
+//! the tables.
+//!
+//! # The map
+//!
+//! Each folder of `src/` is a layer. A layer knows the ones above it in this list, and none below:
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | `sys` | the machine: processor, kernel, C library, and locks built on them |
+//! | `tables` | what is known: stacks, sampled blocks, loaded objects, the peak, counters of losses |
+//! | `unwind` | the caller's stack, from C through the goroutine to its first function |
+//! | `record` | what is done for an allocation: the sampler, the tables, whether a dump is due; the settings |
+//! | `snapshot` | a copy of the tables, as plain data; selecting from it; [`Stats`] |
+//! | `profile` | names for C addresses, the frames that a person sees, profile.proto and text |
+//! | `control` | writing profiles and dumps, fork, the allocator of our own code |
+//! | `hook` | a face: where malloc and its relatives come in; [`CgoHeap`] |
+//! | `ffi` | a face: the C functions that the Go package calls, declared in `include/cgoheap.h` |
+//!
+//! # One allocation, by file names
+//!
+//! `hook/entry` (the C function's entry: a few instructions if it isn't sampled) → `hook/malloc` (calls the backing allocator,
+//! returns its pointer unchanged) → `record` → `record/sampler` (a countdown of bytes per thread: is this block sampled, and
+//! what does it stand for?) → `unwind` (the stack; Go is never called) → `tables/stacks` and `tables/blocks` (each distinct
+//! stack once, each sampled block until it is freed, in memory straight from mmap).
+//!
+//! One request goes the other way: `ffi` → `snapshot` (a copy, under short locks) → `profile` (names and encoding, with no lock
+//! that a hook could wait for).
 //!
 //! # Two kinds of code
 //!
 //! Functions marked `Context: hook` run inside malloc: they may not allocate, block without bound, panic, call Go, or
-//! change errno. The others are `Context: control`; their own allocations are not recorded ([`hook::guard`]).
-//!
-//! linux/amd64 with glibc 2.35 or later. What depends on the processor is in [`hook::entry`], [`sys::thread`] and
-//! [`unwind`]; what depends on the C library in [`sys`] and [`module`].
+//! change errno. The others are marked `Context: outside hooks`; their own allocations are not recorded, since they hold the
+//! re-entrancy guard (`sys/guard`).
 
+/// The layers. Public for our own tests and benchmarks alone, which look inside; nothing here is promised to anybody.
 #[cfg(feature = "tables")]
-pub mod control;
+#[doc(hidden)]
+#[allow(rustdoc::private_intra_doc_links)] // their documentation is for cargo doc --document-private-items
+#[path = ""] // the folders lie beside this file
+pub mod internals {
+    pub mod control;
+    pub mod ffi;
+    pub mod hook;
+    pub mod profile;
+    pub mod record;
+    pub mod snapshot;
+    pub mod sys;
+    pub mod tables;
+    pub mod unwind;
+}
 #[cfg(feature = "tables")]
-pub mod ffi;
-#[cfg(feature = "tables")]
-pub mod hook;
-#[cfg(feature = "tables")]
-pub mod profile;
-#[cfg(feature = "tables")]
-pub mod record;
-#[cfg(feature = "tables")]
-pub mod snapshot;
-#[cfg(feature = "tables")]
-pub mod sys;
-#[cfg(feature = "tables")]
-pub mod tables;
-#[cfg(feature = "tables")]
-pub mod unwind;
+use internals::*;
 
-/// The Rust door alone: the rest is in the archive.
+/// What a Rust library in a Go program has of the layers.
 #[cfg(not(feature = "tables"))]
 mod hook {
     pub mod global_alloc;
 }
 
-#[cfg(feature = "tables")]
-pub use control::write_profile;
 pub use hook::global_alloc::CgoHeap;
 #[cfg(feature = "tables")]
-pub use snapshot::stats::Stats;
+pub use {
+    control::{
+        dump::start as start_dumps,
+        rate::{RateRefused, rate, set_rate},
+        write::write_profile,
+    },
+    snapshot::stats::{Stats, read as read_stats},
+};

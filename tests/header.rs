@@ -292,7 +292,7 @@ fn cpp_headers_compile_after_the_header_in_any_order() {
 
 #[test]
 fn structs_have_the_same_layout_in_c_and_rust() {
-    use cgoheap::{Stats, tables::counters::Lost};
+    use cgoheap::{Stats, internals::tables::counters::Lost};
     use core::mem::{offset_of, size_of};
 
     let mut expected = format!("cgoheap_stats {}\n", size_of::<Stats>());
@@ -314,10 +314,10 @@ fn structs_have_the_same_layout_in_c_and_rust() {
             $(writeln!(expected, "{}.{} {}", $c, stringify!($name), offset_of!($type, $name)).unwrap();)*
         };
     }
-    whole!("cgoheap_go_probe" cgoheap::ffi::GoProbe: boundary callback n_pcs pcs);
-    whole!("cgoheap_filter" cgoheap::ffi::CFilter: since_mark flags min_age_nanos max_age_nanos);
-    whole!("cgoheap_stack" cgoheap::snapshot::StackTotals: id alloc_objects alloc_bytes inuse_objects inuse_bytes);
-    whole!("cgoheap_range" cgoheap::ffi::Range: start bytes);
+    whole!("cgoheap_go_probe" cgoheap::internals::ffi::GoProbe: boundary callback n_pcs pcs);
+    whole!("cgoheap_filter" cgoheap::internals::ffi::CFilter: since_mark flags min_age_nanos max_age_nanos);
+    whole!("cgoheap_stack" cgoheap::internals::snapshot::StackTotals: id alloc_objects alloc_bytes inuse_objects inuse_bytes);
+    whole!("cgoheap_range" cgoheap::internals::ffi::Range: start bytes);
 
     for (compilers, options) in [(C, &["-std=c99"][..]), (CPP, &["-x", "c++"])] {
         for name in installed(compilers) {

@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cgoheap::record::sampler;
-use cgoheap::snapshot::{self, Filter, Snapshot};
-use cgoheap::tables::peak;
+use cgoheap::internals::record::sampler;
+use cgoheap::internals::snapshot::{self, Filter, Snapshot};
+use cgoheap::internals::tables::peak;
 
 unsafe extern "C" {
     fn cgoheap_malloc_at(size: usize, file: *const c_char, line: c_int, func: *const c_char) -> *mut c_void;
@@ -94,7 +94,7 @@ impl Ledger {
 /// `n` random steps that lean to growth for a time and to freeing for another, checked along the way.
 fn walk(seed: u64, n: usize, scale: u64) {
     // Blocks of Rust's own allocator aren't hooked in this program: what is live is what is allocated here.
-    assert_eq!(cgoheap::snapshot::stats::read().live_bytes, 0);
+    assert_eq!(cgoheap::internals::snapshot::stats::read().live_bytes, 0);
     let mut random = Random(seed);
     let mut ledger = Ledger {
         peak_bytes: peak::last().bytes,
@@ -146,8 +146,11 @@ fn walk(seed: u64, n: usize, scale: u64) {
     let snapshot = at_peak();
     assert_eq!(by_site(&snapshot), ledger.peak, "when all is freed");
     assert_eq!(snapshot.peak_bytes, Some(ledger.peak_bytes));
-    assert_eq!(cgoheap::snapshot::stats::read().peak_bytes, ledger.peak_bytes);
-    let now = cgoheap::sys::clock::wall_nanos();
+    assert_eq!(
+        cgoheap::internals::snapshot::stats::read().peak_bytes,
+        ledger.peak_bytes
+    );
+    let now = cgoheap::internals::sys::clock::wall_nanos();
     assert!((now - 600_000_000_000..=now).contains(&snapshot.time_nanos));
 }
 

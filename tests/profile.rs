@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use cgoheap::Stats;
-use cgoheap::profile::{Format, GoNames, Line, Symbolizer, encode};
-use cgoheap::snapshot::{Age, Snapshot, StackRecord, Values};
-use cgoheap::tables::frame::{End, Frame, ModuleId};
-use cgoheap::tables::objects::Module;
-use cgoheap::tables::stacks::{Site, Stack};
+use cgoheap::internals::profile::{Format, GoNames, Line, Symbolizer, encode};
+use cgoheap::internals::snapshot::{Age, Snapshot, StackRecord, Values};
+use cgoheap::internals::tables::frame::{End, Frame, ModuleId};
+use cgoheap::internals::tables::objects::Module;
+use cgoheap::internals::tables::stacks::{Site, Stack};
 
 const APP: ModuleId = ModuleId(1);
 const LIBRARY: ModuleId = ModuleId(2);

@@ -8,9 +8,9 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cgoheap::record::sampler;
-use cgoheap::sys::thread::{self, ThreadState};
-use cgoheap::tables::weight::Weight;
+use cgoheap::internals::record::sampler;
+use cgoheap::internals::sys::thread::{self, ThreadState};
+use cgoheap::internals::tables::weight::Weight;
 
 // SAFETY: as in cgoheap.h.
 unsafe extern "C" {
@@ -181,7 +181,7 @@ fn off_is_off_and_on_is_on_while_threads_run() {
     // Counts up: 0 changing to on, 1 on, 2 changing to off, 3 off, and so on.
     let phase = AtomicU64::new(OFF);
     let done = AtomicU64::new(0);
-    let before = cgoheap::snapshot::stats::read();
+    let before = cgoheap::internals::snapshot::stats::read();
     let (sure, either, not) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|_| {
@@ -216,7 +216,7 @@ fn off_is_off_and_on_is_on_while_threads_run() {
             .map(|worker| worker.join().unwrap())
             .fold((0, 0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1, sum.2 + own.2))
     });
-    let after = cgoheap::snapshot::stats::read();
+    let after = cgoheap::internals::snapshot::stats::read();
     let samples = after.samples - before.samples;
     assert!(sure > 1000 && not > 1000, "{sure} and {not} calls: this shows nothing");
     assert!(

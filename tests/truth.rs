@@ -17,9 +17,9 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Mutex;
 
-use cgoheap::snapshot::{self, Filter, Snapshot};
-use cgoheap::sys::thread;
-use cgoheap::tables::weight::margin95;
+use cgoheap::internals::snapshot::{self, Filter, Snapshot};
+use cgoheap::internals::sys::thread;
+use cgoheap::internals::tables::weight::margin95;
 
 unsafe extern "C" {
     fn cgoheap_malloc_at(size: usize, file: *const c_char, line: c_int, func: *const c_char) -> *mut c_void;
@@ -326,7 +326,7 @@ fn cell(mix: &Mix, line: usize, rate: u64, seeds: u64, threads: usize, whole: &m
         };
         let after = snapshot::take(Filter::ALL).unwrap();
         let live = ledgers.iter().flatten().map(|ledger| ledger.live.bytes).sum();
-        whole.add(&cgoheap::snapshot::stats::read(), live);
+        whole.add(&cgoheap::internals::snapshot::stats::read(), live);
         // By another thread than the one that allocated, but for the cells of one thread.
         ledgers.iter().flatten().for_each(|ledger| free(&ledger.blocks));
         for site in 0..SITES {
@@ -402,7 +402,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn table(rate: u64, seeds: u64, small_too: bool) {
     let _turn = TURN.lock().unwrap();
-    assert_eq!(cgoheap::ffi::cgoheap_set_rate(rate as usize), 0);
+    assert_eq!(cgoheap::internals::ffi::cgoheap_set_rate(rate as usize), 0);
     let mut failures = Vec::new();
     let mut whole = Whole::default();
     for (number, mix) in MIXES.iter().enumerate() {
@@ -428,7 +428,7 @@ fn table(rate: u64, seeds: u64, small_too: bool) {
     if !(92.0..=98.0).contains(&coverage) {
         failures.push(format!("ReadStats: coverage {coverage:.1} %"));
     }
-    let lost = cgoheap::snapshot::stats::read().lost;
+    let lost = cgoheap::internals::snapshot::stats::read().lost;
     assert_eq!(
         (lost.samples_lock_busy, lost.samples_no_memory, lost.frees_lock_busy),
         (0, 0, 0)

@@ -4,6 +4,5 @@ pub mod allocator;
 pub mod dump;
 mod files;
 pub mod fork;
-mod write;
-
-pub use write::write_profile;
+pub mod rate;
+pub mod write;

@@ -1,4 +1,4 @@
-//! 7. The functions of `include/cgoheap.h` for control: null checks, panic boundary, codes; no logic.
+//! The functions of `include/cgoheap.h` that control the profiler: null checks, panic boundary, codes; no logic.
 //!
 //! A panic here would be a bug of ours; it becomes [`Code::Panic`], since it must not cross into C, and the program must
 //! not die of a profile.
@@ -7,6 +7,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::control::{rate, write};
 use crate::profile::names::GoNames;
 use crate::profile::symbols::ProcessSymbols;
 use crate::profile::{self, Format};
@@ -76,21 +77,16 @@ pub extern "C" fn cgoheap_result_text(result: c_int) -> *const c_char {
 /// Sets the mean bytes between samples.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_set_rate(bytes: usize) -> c_int {
-    control(|| {
-        settings::read_environment_once();
-        if sampler::set_interval(bytes as u64) {
-            Code::Ok
-        } else {
-            Code::Argument
-        }
+    control(|| match rate::set_rate(bytes) {
+        Ok(()) => Code::Ok,
+        Err(_) => Code::Argument,
     })
 }
 
 /// The mean bytes between samples.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_rate() -> usize {
-    settings::read_environment_once();
-    sampler::interval() as usize
+    rate::rate()
 }
 
 /// Copies at most `size` bytes of the totals.
@@ -395,7 +391,7 @@ pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
         }
         // SAFETY: zero-terminated, says the caller.
         let path = std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
-        match crate::write_profile(path) {
+        match write::write_profile(path) {
             Ok(()) => Code::Ok,
             Err(_) => Code::Io,
         }

@@ -1,4 +1,4 @@
-//! 7. **Profile**: a snapshot of addresses and numbers becomes a message that `go tool pprof` and its relatives read.
+//! A snapshot of addresses and numbers becomes a message that `go tool pprof` and its relatives read.
 //!
 //! ```text
 //!   Snapshot ──┐                                         ┌─> proto: messages, gzip       (Format::Proto)

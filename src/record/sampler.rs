@@ -1,4 +1,4 @@
-//! 2. **Sampler**: which allocation is sampled, and how much it stands for.
+//! The sampler: which allocation is sampled, and how much it stands for.
 //!
 //! # The process
 //!

@@ -1,4 +1,4 @@
-//! 6. **Snapshot**: a copy of the tables as plain data, taken under short locks. Nothing is named or encoded here.
+//! A copy of the tables as plain data, taken under short locks. Nothing is named or encoded here.
 
 use std::collections::BTreeSet;
 

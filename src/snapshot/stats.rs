@@ -67,7 +67,7 @@ pub struct Stats {
     pub stacks: u64,
     /// Bytes of memory that cgoheap itself has mapped for its tables (not counting this library's code).
     pub own_bytes: u64,
-    /// Whether Go frames are joined: a [`GoFrames`] as its number.
+    /// Whether Go frames are joined: a [`GoFrames`](crate::unwind::go::GoFrames) as its number.
     pub go_frames: u64,
     /// Whether the whole-process door is in the program: an [`Interpose`] as its number.
     pub interpose: u64,

@@ -79,7 +79,7 @@ impl Frame {
     }
 }
 
-/// Why a stack ends where it ends. Every end but [`End::Complete`] is counted in [`crate::Stats`] and marked in the
+/// Why a stack ends where it ends. Every end but [`End::Complete`] is counted in [`crate::tables::counters`] and marked in the
 /// profile; the frames below it are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

@@ -1,4 +1,4 @@
-//! 4a. **Stack table**: each distinct stack once, with a number that it keeps, and totals of what was allocated there.
+//! Each distinct stack once, with a number that it keeps, and totals of what was allocated there.
 //!
 //! A chained hash table of records that are only ever added: looking one up takes no lock, adding one is a
 //! compare-and-swap. Two threads that add the same stack at the same time waste one record. Memory comes from the arena

@@ -1,4 +1,4 @@
-//! 3. **Unwind**: the stack of the calling thread, from the hook's caller to where the thread or the goroutine began.
+//! The stack of the calling thread, from the hook's caller to where the thread or the goroutine began.
 //!
 //! ```text
 //!   C frames (cfi) --boundary--> Go frames (go) --callback--> C frames (cfi) --boundary--> Go frames ...

@@ -23,8 +23,7 @@ fn forget() {
 
 fn main() -> std::io::Result<()> {
     let path = std::env::args().nth(1).expect("usage: rust-program PROFILE");
-    cgoheap::record::settings::read_environment_once(); // before set_interval, which wins over it
-    cgoheap::record::sampler::set_interval(1); // every allocation; in production leave it at 512 KiB
+    cgoheap::set_rate(1).expect("a rate of 1 is always allowed"); // every allocation; in production leave it at 512 KiB
     let mut names = Vec::new();
     remember(&mut names);
     forget();

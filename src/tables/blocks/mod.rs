@@ -1,4 +1,4 @@
-//! 4b. **Live table**: the sampled blocks that are not freed yet, by address.
+//! The sampled blocks that are not freed yet, by address.
 //!
 //! 256 shards by the low bits of the filter's hash, each an open-addressing table with linear probing and backward-shift
 //! deletion (no tombstones, which would lengthen probes under churn), under a lock of its own that is held for a probe or,
