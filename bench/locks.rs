@@ -1,4 +1,4 @@
-//! How long a snapshot holds a lock of the live table, in CPU time of its thread: one line of JSON for each size.
+//! How long a snapshot holds a lock of the table of blocks, in CPU time of its thread: one line of JSON for each size.
 //!
 //! The walk over the live samples is the only place where a snapshot holds locks that a hook can wait for, one shard at a
 //! time. Its visitor is called under the lock, so the time between the first entries of two shards is a hold, and the
@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use cgoheap::internals::tables::block::SampledAlloc;
-use cgoheap::internals::tables::blocks::{self as live_table, shard_index};
+use cgoheap::internals::tables::blocks::{self as blocks, shard_index};
 use cgoheap::internals::tables::stacks::StackId;
 use cgoheap::internals::tables::weight::Weight;
 
@@ -30,7 +30,7 @@ fn main() {
     let mut there = 0;
     for live in [1_000u64, 100_000, 1_000_000] {
         for n in there..live {
-            live_table::insert(SampledAlloc {
+            blocks::insert(SampledAlloc {
                 address: address(n),
                 requested_size: n % 5000,
                 weight: Weight { objects: 1.5 },
@@ -46,7 +46,7 @@ fn main() {
         let mut sums = vec![(0u64, 0f64); 10_000];
         for _ in 0..snapshots {
             let (mut current, mut since) = (usize::MAX, 0);
-            live_table::for_each(|entry| {
+            blocks::for_each(|entry| {
                 // What a snapshot does with each.
                 if let Some(sum) = sums.get_mut(entry.stack.0 as usize) {
                     sum.0 = sum.0.wrapping_add(entry.bytes());

@@ -11,18 +11,18 @@ use std::process::Command;
 use cgoheap::Stats;
 use cgoheap::internals::profile::{Format, GoNames, Line, Symbolizer, encode};
 use cgoheap::internals::snapshot::{Age, Snapshot, StackRecord, Values};
-use cgoheap::internals::tables::frame::{End, Frame, ModuleId};
-use cgoheap::internals::tables::objects::Module;
+use cgoheap::internals::tables::frame::{End, Frame, ObjectId};
+use cgoheap::internals::tables::objects::Object;
 use cgoheap::internals::tables::stacks::{Site, Stack};
 
-const APP: ModuleId = ModuleId(1);
-const LIBRARY: ModuleId = ModuleId(2);
+const APP: ObjectId = ObjectId(1);
+const LIBRARY: ObjectId = ObjectId(2);
 
 /// Names by return address.
 struct Told(HashMap<u64, Vec<Line>>);
 
 impl Symbolizer for Told {
-    fn resolve(&mut self, frame: Frame, _: Option<&Module>, out: &mut Vec<Line>) {
+    fn resolve(&mut self, frame: Frame, _: Option<&Object>, out: &mut Vec<Line>) {
         out.extend(self.0.get(&frame.return_address()).into_iter().flatten().cloned());
     }
 }
@@ -174,7 +174,7 @@ fn aged(mut snapshot: Snapshot) -> Snapshot {
 }
 
 fn empty() -> Snapshot {
-    let module = |id, start, path: &str| Module {
+    let object = |id, start, path: &str| Object {
         id,
         start,
         limit: start + 0x10_0000,
@@ -190,9 +190,9 @@ fn empty() -> Snapshot {
         interval_bytes: 524_288,
         peak_bytes: None,
         stacks: Vec::new(),
-        modules: vec![
-            module(APP, 0x40_0000, "/nowhere/app"),
-            module(LIBRARY, 0x7f00_0000_0000, "/nowhere/libdepot.so"),
+        objects: vec![
+            object(APP, 0x40_0000, "/nowhere/app"),
+            object(LIBRARY, 0x7f00_0000_0000, "/nowhere/libdepot.so"),
         ],
         stats: Stats::default(),
     }

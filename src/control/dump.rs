@@ -3,8 +3,8 @@
 //! Asked for by the environment, `CGOHEAP=dump=PREFIX,limit=2GiB`; see docs/dumps.md. The hook never writes a file:
 //!
 //! ```text
-//!   hook, a sample was entered     live >= THRESHOLD?  -> DUE = 1, futex wake              (nothing else)
-//!   a goroutine, or our thread     wait() -> take, name, encode -> store() -> THRESHOLD = the next one
+//!   hook, a sample was inserted    live >= threshold?  -> DUE = 1, futex wake              (nothing else)
+//!   a goroutine, or our thread     wait() -> take, name, encode -> store() -> the next threshold
 //! ```
 //!
 //! A Go program's goroutine does it, since only Go can name Go's addresses; in a program without Go [`start`] makes a thread.
@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::files::write_whole;
-use crate::record::trigger::{self, Reason, prefix, skip, wait};
+use crate::record::trigger::{self, Reason, prefix, rearm, wait};
 use crate::sys::float::FloatGuard;
 use crate::sys::lock::Lock;
 use crate::tables::blocks;
@@ -35,13 +35,13 @@ struct Storing {
     first: Option<u64>,
 }
 
-/// What is asked for: whether thresholds are, and the signal's number. `None`: no dumps. Says on stderr when the folder isn't
-/// there or can't be written to: at the start, since later somebody will rely on it. Context: control.
-pub fn asked() -> Option<(bool, i32)> {
+/// What the environment says of dumps: whether there are thresholds, and the signal's number. `None`: no dumps. Says on stderr when the folder isn't
+/// there or can't be written to: at the start, since later somebody will rely on it. Context: outside hooks.
+pub fn settings() -> Option<(bool, i32)> {
     let prefix = prefix()?;
     let (folder, _) = folder_and_stem(Path::new(prefix));
     if let Err(error) = check_folder(&folder) {
-        say(&format!(
+        report(&format!(
             "cgoheap: CGOHEAP: dump={}: no dump can be written to {}: {error}",
             prefix.to_string_lossy(),
             folder.display()
@@ -77,14 +77,14 @@ fn folder_and_stem(prefix: &Path) -> (PathBuf, OsString) {
     (prefix.to_owned(), "cgoheap".into())
 }
 
-/// Starts the thread that obeys `limit=` and `grow=` in a program without Go. False when neither is asked for, or when it runs
-/// already. Context: control.
+/// Starts the thread that dumps by `limit=` and `grow=` in a program without Go. False when neither is asked for, or when it runs
+/// already. Context: outside hooks.
 ///
 /// # Errors
 /// When the system makes no thread.
 pub fn start() -> io::Result<bool> {
     crate::record::settings::read_environment_once();
-    let Some((true, _)) = asked() else {
+    let Some((true, _)) = settings() else {
         return Ok(false);
     };
     if STARTED.swap(true, Relaxed) {
@@ -99,10 +99,10 @@ pub fn start() -> io::Result<bool> {
         old
     };
     // libc's thread: one of the standard library's would add 48 bytes to the thread-local storage of every thread.
-    // SAFETY: `obey` has the type asked for and takes nothing; the thread is detached, so nobody waits for it.
+    // SAFETY: `run` has the type asked for and takes nothing; the thread is detached, so nobody waits for it.
     let made = unsafe {
         let mut thread = core::mem::zeroed();
-        let error = libc::pthread_create(&mut thread, core::ptr::null(), obey, core::ptr::null_mut());
+        let error = libc::pthread_create(&mut thread, core::ptr::null(), run, core::ptr::null_mut());
         if error == 0 {
             libc::pthread_setname_np(thread, c"cgoheap-dump".as_ptr());
             libc::pthread_detach(thread);
@@ -119,7 +119,7 @@ pub fn start() -> io::Result<bool> {
 }
 
 /// The thread that [`start`] starts: writes a dump whenever one is due. A bug of ours ends it, not the program.
-extern "C" fn obey(_: *mut c_void) -> *mut c_void {
+extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let _guard = crate::sys::guard::Guard::enter();
     let _float = FloatGuard::enter(); // a new thread has its maker's environment
     let _ = std::panic::catch_unwind(|| {
@@ -128,8 +128,8 @@ extern "C" fn obey(_: *mut c_void) -> *mut c_void {
             match super::write::encode_now() {
                 Ok(bytes) => store(&bytes, reason).map_or((), drop),
                 Err(error) => {
-                    say(&format!("cgoheap: no dump: {error}"));
-                    skip(reason);
+                    report(&format!("cgoheap: no dump: {error}"));
+                    rearm(reason);
                 }
             }
         }
@@ -156,18 +156,18 @@ pub fn store(profile: &[u8], reason: Reason) -> io::Result<PathBuf> {
     };
     let live = blocks::live_bytes();
     match &stored {
-        Ok(path) => say(&format!(
+        Ok(path) => report(&format!(
             "cgoheap: dump ({}): {live} bytes of C memory are live: wrote {}",
             reason.name(),
             path.display()
         )),
-        Err(error) => say(&format!(
+        Err(error) => report(&format!(
             "cgoheap: no dump ({}): writing to {}: {error}",
             reason.name(),
             folder.display()
         )),
     }
-    skip(reason);
+    rearm(reason);
     stored
 }
 
@@ -187,7 +187,7 @@ pub unsafe fn reset_in_child() {
 }
 
 /// To stderr, as far as it takes it at once.
-fn say(text: &str) {
+fn report(text: &str) {
     crate::sys::stderr::warn(&[text.as_bytes(), b"\n"]);
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::sys::rename;
 
 /// Writes a file as a whole or not at all: under a hidden name in the same folder, then renamed. Mode 0600. With `replace` a
-/// file of that name, or a symbolic link, makes way. Context: control.
+/// file of that name, or a symbolic link, makes way. Context: outside hooks.
 ///
 /// # Errors
 /// What the file system says; without `replace`, [`ErrorKind::AlreadyExists`].

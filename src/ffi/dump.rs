@@ -2,14 +2,14 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::{Code, control};
+use super::{Code, guarded};
 use crate::control::dump;
 use crate::record::trigger::{self, Reason};
 
 /// Starts the thread that dumps in a program without Go.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_dump_start() -> c_int {
-    control(|| match dump::start() {
+    guarded(|| match dump::start() {
         Ok(true) => Code::Ok,
         Ok(false) => Code::Argument,
         Err(_) => Code::NoMemory,
@@ -22,13 +22,13 @@ pub extern "C" fn cgoheap_dump_start() -> c_int {
 /// Both are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_dump_asked(automatic: *mut c_int, signal: *mut c_int) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let (Some(automatic), Some(signal)) = (unsafe { (automatic.as_mut(), signal.as_mut()) }) else {
             return Code::Null;
         };
         crate::record::settings::read_environment_once();
-        let (thresholds, number) = dump::asked().unwrap_or((false, 0));
+        let (thresholds, number) = dump::settings().unwrap_or((false, 0));
         (*automatic, *signal) = (c_int::from(thresholds), number);
         Code::Ok
     })
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn cgoheap_dump_asked(automatic: *mut c_int, signal: *mut 
 /// `reason` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_dump_wait(reason: *mut c_int) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let Some(reason) = (unsafe { reason.as_mut() }) else {
             return Code::Null;
@@ -56,12 +56,12 @@ pub unsafe extern "C" fn cgoheap_dump_wait(reason: *mut c_int) -> c_int {
 /// `bytes` is null or points to `length` readable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_dump_store(bytes: *const c_void, length: usize, reason: c_int) -> c_int {
-    control(|| {
+    guarded(|| {
         let Some(reason) = Reason::from_number(reason) else {
             return Code::Argument;
         };
         if bytes.is_null() {
-            trigger::skip(reason);
+            trigger::rearm(reason);
             return Code::Ok;
         }
         // SAFETY: `length` readable bytes, says the caller.

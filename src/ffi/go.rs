@@ -2,7 +2,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::{Code, control};
+use super::{Code, guarded};
 use crate::sys::call::{Call, entries};
 use crate::sys::thread;
 use crate::tables::frame::End;
@@ -28,7 +28,7 @@ pub struct GoProbe {
 
 /// Behind the entry `cgoheap_go_probe`: the calling thread looks at its own stack.
 pub(crate) unsafe extern "C" fn go_probe(call: &Call) -> *mut c_void {
-    let code = control(|| {
+    let code = guarded(|| {
         // SAFETY: null or a writable probe, says the contract.
         let Some(out) = (unsafe { call.pointer(0).cast::<GoProbe>().as_mut() }) else {
             return Code::Null;
@@ -52,7 +52,7 @@ pub(crate) unsafe extern "C" fn go_probe(call: &Call) -> *mut c_void {
 /// `probe` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_go_join(probe: *const GoProbe) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let Some(probe) = (unsafe { probe.as_ref() }) else {
             return Code::Null;

@@ -8,7 +8,7 @@ use core::ptr::null_mut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::control::{rate, write};
-use crate::profile::names::GoNames;
+use crate::profile::go_names::GoNames;
 use crate::profile::symbols::ProcessSymbols;
 use crate::profile::{self, Format};
 use crate::record::{sampler, settings};
@@ -50,8 +50,8 @@ pub enum Code {
 #[unsafe(no_mangle)]
 pub static cgoheap_abi_1: u32 = 1;
 
-/// Runs control code: our own allocations are not recorded, a panic becomes a code.
-fn control(body: impl FnOnce() -> Code) -> c_int {
+/// Runs what a function does: our own allocations are not recorded, a panic becomes a code.
+fn guarded(body: impl FnOnce() -> Code) -> c_int {
     let _guard = Guard::enter();
     let _float = FloatGuard::enter();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(Code::Panic) as c_int
@@ -77,7 +77,7 @@ pub extern "C" fn cgoheap_result_text(result: c_int) -> *const c_char {
 /// Sets the mean bytes between samples.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_set_rate(bytes: usize) -> c_int {
-    control(|| match rate::set_rate(bytes) {
+    guarded(|| match rate::set_rate(bytes) {
         Ok(()) => Code::Ok,
         Err(_) => Code::Argument,
     })
@@ -95,7 +95,7 @@ pub extern "C" fn cgoheap_rate() -> usize {
 /// `out` is null or points to `size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_read_stats(out: *mut Stats, size: usize) -> c_int {
-    control(|| {
+    guarded(|| {
         if out.is_null() {
             return Code::Null;
         }
@@ -196,7 +196,7 @@ pub extern "C" fn cgoheap_mark() -> u32 {
 /// `running` and `mark` are null or valid until the count is stopped; `count` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_start_count(running: *const u8, mark: *mut u64, count: *mut c_int) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let Some(out) = (unsafe { count.as_mut() }) else {
             return Code::Null;
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn cgoheap_start_count(running: *const u8, mark: *mut u64,
 /// `objects` and `bytes` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_stop_count(count: c_int, objects: *mut u64, bytes: *mut u64) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let (Some(objects), Some(bytes)) = (unsafe { (objects.as_mut(), bytes.as_mut()) }) else {
             return Code::Null;
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn cgoheap_stop_count(count: c_int, objects: *mut u64, byt
 
 fn take(filter: Filter) -> *mut NamedSnapshot {
     let mut taken = null_mut();
-    control(|| match snapshot::take(filter) {
+    guarded(|| match snapshot::take(filter) {
         Some(snapshot) => {
             taken = Box::into_raw(Box::new(NamedSnapshot::new(snapshot)));
             Code::Ok
@@ -253,7 +253,7 @@ fn take(filter: Filter) -> *mut NamedSnapshot {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_snapshot_free(snapshot: *mut NamedSnapshot) {
     if !snapshot.is_null() {
-        control(|| {
+        guarded(|| {
             // SAFETY: a box of ours, handed back.
             drop(unsafe { Box::from_raw(snapshot) });
             Code::Ok
@@ -270,7 +270,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_subtract(later: *mut NamedSnapshot, ea
     if core::ptr::eq(later, earlier) && !later.is_null() {
         return Code::Argument as c_int;
     }
-    control(|| {
+    guarded(|| {
         // SAFETY: live snapshots, and not the same.
         let (Some(later), Some(earlier)) = (unsafe { (later.as_mut(), earlier.as_ref()) }) else {
             return Code::Null;
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_go_pcs(
     pcs: *mut *const u64,
     count: *mut usize,
 ) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let (Some(snapshot), Some(pcs), Some(count)) = (unsafe { (snapshot.as_ref(), pcs.as_mut(), count.as_mut()) })
         else {
@@ -312,7 +312,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_name_go(
     table: *const c_void,
     length: usize,
 ) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller.
         let Some(snapshot) = (unsafe { snapshot.as_mut() }) else {
             return Code::Null;
@@ -343,7 +343,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_encode(
     bytes: *mut *mut u8,
     length: *mut usize,
 ) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let (Some(snapshot), Some(bytes), Some(length)) =
             (unsafe { (snapshot.as_ref(), bytes.as_mut(), length.as_mut()) })
@@ -370,7 +370,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_encode(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_buffer_free(bytes: *mut u8, length: usize) {
     if !bytes.is_null() {
-        control(|| {
+        guarded(|| {
             // SAFETY: a boxed slice of ours, handed back.
             drop(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(bytes, length)) });
             Code::Ok
@@ -385,7 +385,7 @@ pub unsafe extern "C" fn cgoheap_buffer_free(bytes: *mut u8, length: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
     use std::os::unix::ffi::OsStrExt;
-    control(|| {
+    guarded(|| {
         if path.is_null() {
             return Code::Null;
         }
@@ -398,13 +398,13 @@ pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
     })
 }
 
-/// The whole-process door tells what it found out about itself. When another allocator owns part of the family sampling
+/// Told by go/interpose, which captures the whole process, or tried to. When another allocator owns part of the family sampling
 /// goes off and stays off: a block that one side hands out and the other takes back would look like a leak.
 #[unsafe(no_mangle)]
 pub extern "C" fn cgoheap_interpose_report(state: c_int) {
     stats::set_interpose(state as u64);
     if state == stats::Interpose::Partly as c_int {
-        control(|| {
+        guarded(|| {
             if sampler::switch_off_for_good() {
                 Code::Ok
             } else {

@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 use core::ptr::null_mut;
 
-use super::{CFilter, Code, NamedSnapshot, control};
+use super::{CFilter, Code, NamedSnapshot, guarded};
 use crate::snapshot::{StackTotals, largest_stacks};
 use crate::sys::pages;
 
@@ -16,7 +16,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_since(later: *mut NamedSnapshot, earli
     if core::ptr::eq(later, earlier) && !later.is_null() {
         return Code::Argument as c_int;
     }
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller, and not the same.
         let (Some(later), earlier) = (unsafe { (later.as_mut(), earlier.as_ref()) }) else {
             return Code::Null;
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_since(later: *mut NamedSnapshot, earli
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_snapshot_values(snapshot: *const NamedSnapshot) -> *mut NamedSnapshot {
     let mut copied = null_mut();
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller.
         let Some(snapshot) = (unsafe { snapshot.as_ref() }) else {
             return Code::Null;
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_values(snapshot: *const NamedSnapshot)
 /// `snapshot` is null or live and used by this thread only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_snapshot_limit(snapshot: *mut NamedSnapshot, count: usize) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller.
         let Some(snapshot) = (unsafe { snapshot.as_mut() }) else {
             return Code::Null;
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn cgoheap_largest_stacks(
     capacity: usize,
 ) -> usize {
     let mut written = 0;
-    control(|| {
+    guarded(|| {
         // SAFETY: null or valid, says the caller.
         let Some(filter) = (unsafe { filter.as_ref() }) else {
             return Code::Null;
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn cgoheap_largest_stacks(
 /// `snapshot` is null or live and used by this thread only; `ids` is null or points to `count` numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_snapshot_keep(snapshot: *mut NamedSnapshot, ids: *const u32, count: usize) -> c_int {
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller.
         let Some(snapshot) = (unsafe { snapshot.as_mut() }) else {
             return Code::Null;
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn cgoheap_snapshot_stacks(
     capacity: usize,
 ) -> usize {
     let mut count = 0;
-    control(|| {
+    guarded(|| {
         // SAFETY: null or live, says the caller.
         let Some(snapshot) = (unsafe { snapshot.as_ref() }) else {
             return Code::Null;
@@ -170,7 +170,7 @@ pub struct Range {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cgoheap_own_ranges(out: *mut Range, capacity: usize) -> usize {
     let mut written = 0;
-    control(|| {
+    guarded(|| {
         let ranges = pages::ranges().map(|(start, bytes)| Range {
             start: start as u64,
             bytes: bytes as u64,

@@ -1,7 +1,7 @@
 /*
- * The allocator beneath the hooks unless the whole-process door is linked: what the program calls malloc. Weak, so that
- * go/interpose can put its own table here at link time: then all doors go beneath the program's malloc from the first
- * instruction on, and nothing is counted twice.
+ * The backing allocator, unless go/interpose is linked: what the program calls malloc. Weak, so that go/interpose can put its
+ * own table here at link time: then every way of capture calls the C library's malloc from the first instruction on, and
+ * nothing is counted twice.
  */
 #define _GNU_SOURCE
 #include <malloc.h>

@@ -1,10 +1,10 @@
-//! The Rust door: [`CgoHeap`], an allocator around another one, that books what Rust code allocates.
+//! [`CgoHeap`]: a global allocator around another one, the backing allocator, that records what Rust code allocates.
 //!
 //! It calls a handful of C functions of the archive, which [`super::rust`] defines. With the feature `tables` (the default)
 //! they are in this very crate. Without it the crate only declares them: that is for a Rust library that is linked into a
 //! Go program beside `libcgoheap.a`, so that the program has one set of tables and one profile.
 //!
-//! The inner allocator runs under the guard: when the whole-process door is linked, its malloc is hooked as well, and each
+//! The backing allocator runs under the guard: when the whole process is captured, its malloc is hooked as well, and each
 //! block must be counted once, here, where its size is the one that Rust asked for.
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -32,7 +32,7 @@ mod archive {
 }
 use archive::*;
 
-/// A global allocator that hands every call to `A`, the system's unless another is given, and books it.
+/// A global allocator that hands every call to `A`, the system's unless another is given, and records it.
 ///
 /// ```
 /// use cgoheap::CgoHeap;
@@ -49,43 +49,43 @@ use archive::*;
 /// Blocks are `A`'s own: what is allocated here may be freed by `A`, and the other way round.
 #[derive(Debug, Default)]
 pub struct CgoHeap<A = System> {
-    inner: A,
+    backing: A,
 }
 
 impl CgoHeap {
     /// Over the system's allocator.
     pub const fn system() -> CgoHeap {
-        CgoHeap { inner: System }
+        CgoHeap { backing: System }
     }
 }
 
 impl<A> CgoHeap<A> {
     /// Over another allocator.
-    pub const fn over(inner: A) -> CgoHeap<A> {
-        CgoHeap { inner }
+    pub const fn over(backing: A) -> CgoHeap<A> {
+        CgoHeap { backing }
     }
 }
 
 impl<A: GlobalAlloc> CgoHeap<A> {
-    /// Calls the inner allocator without its own calls of malloc being booked.
+    /// Calls the backing allocator without its own calls of malloc being recorded.
     #[inline]
-    fn inside<T>(&self, call: impl FnOnce(&A) -> T) -> T {
+    fn guarded<T>(&self, call: impl FnOnce(&A) -> T) -> T {
         // SAFETY: enter and leave come in pairs, on one thread; an allocator must not unwind.
         let countdown = unsafe { cgoheap_rust_enter() };
-        let result = call(&self.inner);
+        let result = call(&self.backing);
         // SAFETY: as above.
         unsafe { cgoheap_rust_leave(countdown) };
         result
     }
 }
 
-// SAFETY: blocks, sizes and alignments are the inner allocator's, which keeps the contract; booking changes none of them,
+// SAFETY: blocks, sizes and alignments are the backing allocator's, which keeps the contract; recording changes none of them,
 // and neither allocates through the global allocator nor unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for CgoHeap<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's layout, passed on.
-        let block = self.inside(|inner| unsafe { inner.alloc(layout) });
+        let block = self.guarded(|backing| unsafe { backing.alloc(layout) });
         // SAFETY: null or a new block.
         unsafe { cgoheap_rust_allocated(block.cast(), layout.size()) };
         block
@@ -94,7 +94,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CgoHeap<A> {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's layout, passed on.
-        let block = self.inside(|inner| unsafe { inner.alloc_zeroed(layout) });
+        let block = self.guarded(|backing| unsafe { backing.alloc_zeroed(layout) });
         // SAFETY: null or a new block.
         unsafe { cgoheap_rust_allocated(block.cast(), layout.size()) };
         block
@@ -105,7 +105,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CgoHeap<A> {
         // SAFETY: a block that is about to be freed.
         unsafe { cgoheap_rust_freeing(block.cast()) };
         // SAFETY: the caller's block and layout, passed on.
-        self.inside(|inner| unsafe { inner.dealloc(block, layout) });
+        self.guarded(|backing| unsafe { backing.dealloc(block, layout) });
     }
 
     #[inline]
@@ -114,7 +114,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CgoHeap<A> {
         // SAFETY: a block that is about to move; the other side fills at most these words.
         let was_sampled = unsafe { cgoheap_rust_moving(block.cast(), &mut forgotten) } != 0;
         // SAFETY: the caller's arguments, passed on.
-        let moved = self.inside(|inner| unsafe { inner.realloc(block, layout, new_size) });
+        let moved = self.guarded(|backing| unsafe { backing.realloc(block, layout, new_size) });
         // SAFETY: null or a block of the new size; when it is null the old block is still there.
         unsafe {
             if moved.is_null() && was_sampled {

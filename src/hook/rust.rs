@@ -22,7 +22,7 @@ pub extern "C" fn cgoheap_rust_leave(countdown: u64) {
     super::malloc::cgoheap_internal_unguard(countdown);
 }
 
-/// Books a block, or charges a failure: the slow path. Context: hook.
+/// Records a block, or charges a failure: the slow path. Context: hook.
 pub(super) unsafe extern "C" fn allocated(call: &Call) -> *mut c_void {
     record(call.pointer(0), call.size(1), call.registers(), || None);
     core::ptr::null_mut()

@@ -1,6 +1,6 @@
 /*
- * asprintf and vasprintf: variadic functions, which Rust can't define. The real function formats and allocates, under the
- * guard, so that an allocator hook beneath it doesn't count the same block too; then the block is booked.
+ * asprintf and vasprintf: variadic functions, which Rust can't define. The C library's function formats and allocates,
+ * under the guard, so that a hook of the malloc that it calls doesn't count the same block too; then the block is recorded.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>

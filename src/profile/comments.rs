@@ -1,4 +1,4 @@
-//! What a reader of a profile must know beside the numbers.
+//! The comments of a profile: what is covered, the interval, and what was lost.
 
 use crate::snapshot::Snapshot;
 use crate::snapshot::stats::Interpose;
@@ -28,7 +28,7 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
     out
 }
 
-/// What the reader must not expect to find, by the state of the whole-process door.
+/// What the reader must not expect to find, by how much of the process go/interpose captures.
 pub(super) fn coverage(interpose: u64) -> &'static str {
     const WHOLE: u64 = Interpose::Whole as u64;
     const WRAP: u64 = Interpose::Wrap as u64;

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   Snapshot ──┐                                         ┌─> proto: messages, gzip       (Format::Proto)
-//!   GoNames  ──┼─> name every frame ─> seam ─> Stacks ───┤
-//!   Symbolizer ┘   (this file)        (seam.rs)          └─> text: what debug=1 shows    (Format::Text)
+//!   GoNames  ──┼─> name every frame ─> frames ─> Stacks ───┤
+//!   Symbolizer ┘   (this file)        (frames.rs)          └─> text: what debug=1 shows    (Format::Text)
 //! ```
 //!
 //! - [`names`] reads the table in which the Go side hands over the names of its addresses;
-//! - `seam` decides which frames a person sees where C and Go meet;
+//! - `frames` decides which frames a person sees where C and Go meet;
 //! - `intern` gives locations, functions and strings their numbers;
 //! - `mapping` finds the object behind an address;
 //! - `proto` and `text` write.
@@ -15,15 +15,15 @@
 //! Nothing here knows of hooks or tables of live blocks: the input is plain data, so tests make it by hand. Values in
 //! a snapshot are already scaled; they are written as they are.
 //!
-//! Context: control.
+//! Context: outside hooks.
 
 mod comments;
+mod frames;
+pub mod go_names;
 mod intern;
 mod mapping;
 mod message;
-pub mod names;
 mod proto;
-mod seam;
 pub mod symbols;
 mod text;
 
@@ -33,8 +33,8 @@ use std::rc::Rc;
 use crate::snapshot::sort;
 use crate::snapshot::{Age, Snapshot, StackRecord, Values};
 use crate::tables::frame::Frame;
-use crate::tables::objects::Module;
-pub use names::GoNames;
+use crate::tables::objects::Object;
+pub use go_names::GoNames;
 
 /// What [`encode`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +66,9 @@ pub struct Line {
 pub trait Symbolizer {
     /// Appends what is at `frame` to `out`, innermost first; nothing when it isn't known. `out` is empty at the call.
     ///
-    /// `module` is the object that the frame names. [`encode`] asks for each frame once, all frames of one object
+    /// `object` is the object that the frame names. [`encode`] asks for each frame once, all frames of one object
     /// one after the other, so that an implementation needs to hold one object's debug information at a time.
-    fn resolve(&mut self, frame: Frame, module: Option<&Module>, out: &mut Vec<Line>);
+    fn resolve(&mut self, frame: Frame, object: Option<&Object>, out: &mut Vec<Line>);
 }
 
 /// A physical frame as it will be shown: where it is, and the lines that are left of it.
@@ -113,7 +113,7 @@ struct Paths {
 impl Paths {
     /// Begins the next path.
     fn begin(&mut self) {
-        self.starts.push(self.bytes.len() as u32); // the stack table's memory has a limit far below
+        self.starts.push(self.bytes.len() as u32); // the table of stacks's memory has a limit far below
     }
 
     fn push(&mut self, mut number: usize) {
@@ -161,7 +161,7 @@ pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symb
 
 /// Asks for every distinct frame once, by object and address.
 fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer) -> Names {
-    // The module is in a frame's high bits, so the set's order is "by object, then by address". One by one: collecting
+    // The object is in a frame's high bits, so the set's order is "by object, then by address". One by one: collecting
     // would make a vector of all frames of all stacks first, which are a hundred times as many.
     let mut frames = BTreeSet::new();
     for record in &snapshot.stacks {
@@ -174,7 +174,7 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
             if frame.is_go() {
                 go_names.lines(frame.return_address(), &mut lines);
             } else {
-                symbolizer.resolve(frame, mapping::named_by(frame, &snapshot.modules), &mut lines);
+                symbolizer.resolve(frame, mapping::named_by(frame, &snapshot.objects), &mut lines);
             }
             (frame, lines.into())
         })
@@ -192,7 +192,7 @@ impl<'a> Stacks<'a> {
         paths.bytes.reserve_exact(frames + frames / 4);
         for record in records {
             paths.begin();
-            for place in seam::places(record, names) {
+            for place in frames::places(record, names) {
                 paths.push(places.number(place));
             }
         }

@@ -55,12 +55,12 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         message::encode(SAMPLE, &sample, &mut part);
         put(&part);
     }
-    let mappings = Mappings::new(&snapshot.modules, &stacks.places, &mut strings);
+    let mappings = Mappings::new(&snapshot.objects, &stacks.places, &mut strings);
     let location = (1u64..)
         .zip(&stacks.places)
         .map(|(id, place)| Location {
             id,
-            mapping_id: mappings.id(place, &snapshot.modules),
+            mapping_id: mappings.id(place, &snapshot.objects),
             address: place.frame.map_or(0, |frame| frame.call_address()),
             line: place
                 .lines

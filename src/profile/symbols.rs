@@ -11,7 +11,7 @@
 //! An object that has been closed, or a file that was replaced by a deployment, may still be named: the build id says
 //! whether the file is the one that ran. Without a build id only an object that is still loaded is trusted.
 //!
-//! Context: control.
+//! Context: outside hooks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,15 +19,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use addr2line::Loader;
-use object::Object;
+use object::Object as _;
 
 use super::{Line, Symbolizer};
 use crate::sys::lock::Lock;
-use crate::tables::frame::{Frame, ModuleId};
-use crate::tables::objects::Module;
+use crate::tables::frame::{Frame, ObjectId};
+use crate::tables::objects::Object;
 
 /// Protects what is known of frames so far, an empty slice for a frame that its file doesn't name. Held for a look or
-/// an insertion, never while a file is read. Module ids are never reused, so an entry stays true for ever.
+/// an insertion, never while a file is read. Object ids are never reused, so an entry stays true for ever.
 static KNOWN: Lock<BTreeMap<Frame, Arc<[Line]>>> = Lock::new(BTreeMap::new());
 
 /// In a forked child: what a thread of the parent was changing at that moment is left alone, and begun anew.
@@ -46,7 +46,7 @@ pub unsafe fn reset_in_child() {
 #[derive(Default)]
 pub struct ProcessSymbols {
     /// The object asked for last and its file, `None` when it can't be had.
-    open: Option<(ModuleId, Option<Loader>)>,
+    open: Option<(ObjectId, Option<Loader>)>,
 }
 
 impl ProcessSymbols {
@@ -55,27 +55,27 @@ impl ProcessSymbols {
         ProcessSymbols::default()
     }
 
-    fn loader(&mut self, module: &Module) -> Option<&Loader> {
-        if self.open.as_ref().is_none_or(|(id, _)| *id != module.id) {
+    fn loader(&mut self, object: &Object) -> Option<&Loader> {
+        if self.open.as_ref().is_none_or(|(id, _)| *id != object.id) {
             // First out, then in: never two of them in memory.
             self.open = None;
-            self.open = Some((module.id, load(module)));
+            self.open = Some((object.id, load(object)));
         }
         self.open.as_ref()?.1.as_ref()
     }
 }
 
 impl Symbolizer for ProcessSymbols {
-    fn resolve(&mut self, frame: Frame, module: Option<&Module>, out: &mut Vec<Line>) {
+    fn resolve(&mut self, frame: Frame, object: Option<&Object>, out: &mut Vec<Line>) {
         if let Some(lines) = KNOWN.lock().get(&frame) {
             out.extend_from_slice(lines);
             return;
         }
-        let Some(module) = module else { return };
-        let Some(loader) = self.loader(module) else {
+        let Some(object) = object else { return };
+        let Some(loader) = self.loader(object) else {
             return;
         };
-        lines_at(loader, frame.call_address().wrapping_sub(module.load_bias), out);
+        lines_at(loader, frame.call_address().wrapping_sub(object.load_bias), out);
         KNOWN.lock().insert(frame, out.as_slice().into());
     }
 }
@@ -125,24 +125,24 @@ fn demangle(name: &str) -> String {
     }
 }
 
-/// The module's file, if it can be had and is the one that ran.
-fn load(module: &Module) -> Option<Loader> {
-    let trusted_unseen = module.build_id.is_empty() && module.loaded;
+/// The object's file, if it can be had and is the one that ran.
+fn load(object: &Object) -> Option<Loader> {
+    let trusted_unseen = object.build_id.is_empty() && object.loaded;
     let is_same = |path: &PathBuf| match build_id(path) {
-        Some(build_id) => build_id == module.build_id || trusted_unseen,
+        Some(build_id) => build_id == object.build_id || trusted_unseen,
         None => trusted_unseen,
     };
-    files(module)
+    files(object)
         .into_iter()
         .filter(is_same)
         .find_map(|path| Loader::new(path).ok())
 }
 
 /// Where the names may be, best first.
-fn files(module: &Module) -> Vec<PathBuf> {
+fn files(object: &Object) -> Vec<PathBuf> {
     let mut files = Vec::new();
     // Debug information that a distribution ships apart from the library.
-    if let [first, rest @ ..] = module.build_id.as_slice()
+    if let [first, rest @ ..] = object.build_id.as_slice()
         && !rest.is_empty()
     {
         let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -150,11 +150,11 @@ fn files(module: &Module) -> Vec<PathBuf> {
     }
     // The program's link leads to the file that runs, even after another one has taken its name.
     const PROGRAM: &str = "/proc/self/exe";
-    if std::fs::read_link(PROGRAM).is_ok_and(|path| path == Path::new(&module.path)) {
+    if std::fs::read_link(PROGRAM).is_ok_and(|path| path == Path::new(&object.path)) {
         files.push(PROGRAM.into());
-    } else if module.path.contains('/') {
+    } else if object.path.contains('/') {
         // Not the kernel's own linux-vdso.so.1, for which there is no file.
-        files.push(module.path.clone().into());
+        files.push(object.path.clone().into());
     }
     files
 }
@@ -173,7 +173,7 @@ mod tests {
     use std::process::Command;
 
     /// Makes a shared library that returns the address after a call made in an inlined function, and loads it.
-    fn library(name: &str, build_id: bool) -> (Library, Module) {
+    fn library(name: &str, build_id: bool) -> (Library, Object) {
         let folder = std::env::temp_dir().join(format!("cgoheap-symbolize-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (source, path) = (folder.join(format!("{name}.cc")), folder.join(format!("{name}.so")));
@@ -208,7 +208,7 @@ mod tests {
     struct Library(*mut libc::c_void);
 
     impl Library {
-        fn open(path: &Path) -> (Library, Module) {
+        fn open(path: &Path) -> (Library, Object) {
             let name = CString::new(path.to_str().unwrap()).unwrap();
             // SAFETY: a library that this test made; it has no constructors.
             let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
@@ -221,8 +221,8 @@ mod tests {
             let found = unsafe { libc::dladdr(probe, &mut info) };
             assert_ne!(found, 0);
             let bias = info.dli_fbase as u64;
-            let module = Module {
-                id: ModuleId(1),
+            let object = Object {
+                id: ObjectId(1),
                 start: bias,
                 limit: bias + 0x10000,
                 file_offset: 0,
@@ -231,7 +231,7 @@ mod tests {
                 build_id: build_id(path).unwrap_or_default(),
                 loaded: true,
             };
-            (library, module)
+            (library, object)
         }
 
         fn symbol(&self, name: &CStr) -> *mut libc::c_void {
@@ -253,30 +253,30 @@ mod tests {
         }
     }
 
-    fn resolve(frame: Frame, module: Option<&Module>) -> Vec<Line> {
+    fn resolve(frame: Frame, object: Option<&Object>) -> Vec<Line> {
         let mut out = Vec::new();
-        ProcessSymbols::new().resolve(frame, module, &mut out);
+        ProcessSymbols::new().resolve(frame, object, &mut out);
         out
     }
 
-    /// The cache is one for the process and by module id, so each test has ids of its own.
-    fn module_with_id(module: &Module, id: u16) -> Module {
-        Module {
-            id: ModuleId(id),
-            ..module.clone()
+    /// The cache is one for the process and by object id, so each test has ids of its own.
+    fn object_with_id(object: &Object, id: u16) -> Object {
+        Object {
+            id: ObjectId(id),
+            ..object.clone()
         }
     }
 
     #[test]
     fn a_library_opened_late_is_named_with_its_inlined_functions_innermost_first() {
         // What was opened first must not be all that is ever seen.
-        let (early, module) = library("early", true);
-        let module = module_with_id(&module, 100);
-        assert!(!resolve(Frame::new(early.probe(), module.id), Some(&module)).is_empty());
+        let (early, object) = library("early", true);
+        let object = object_with_id(&object, 100);
+        assert!(!resolve(Frame::new(early.probe(), object.id), Some(&object)).is_empty());
 
-        let (library, module) = library("late", true);
-        let module = module_with_id(&module, 101);
-        let lines = resolve(Frame::new(library.probe(), module.id), Some(&module));
+        let (library, object) = library("late", true);
+        let object = object_with_id(&object, 101);
+        let lines = resolve(Frame::new(library.probe(), object.id), Some(&object));
         let shown: Vec<_> = lines.iter().map(|l| (l.function.as_str(), l.line)).collect();
         assert_eq!(shown, [("depot::inner(int)", 4), ("void* depot::outer<int>(int)", 7)]);
         assert!(lines.iter().all(|line| line.file.ends_with("/late.cc")), "{lines:?}");
@@ -285,45 +285,45 @@ mod tests {
 
     #[test]
     fn a_closed_library_is_named_by_the_file_with_its_build_id_or_from_the_cache() {
-        let (library, module) = library("closed", true);
+        let (library, object) = library("closed", true);
         let at = library.probe();
         drop(library);
-        let closed = |id| Module {
+        let closed = |id| Object {
             loaded: false,
-            ..module_with_id(&module, id)
+            ..object_with_id(&object, id)
         };
-        assert_eq!(resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(), 2);
+        assert_eq!(resolve(Frame::new(at, ObjectId(110)), Some(&closed(110))).len(), 2);
 
-        let replaced = Module {
+        let replaced = Object {
             build_id: vec![1; 20],
             ..closed(111)
         };
-        assert!(resolve(Frame::new(at, ModuleId(111)), Some(&replaced)).is_empty());
+        assert!(resolve(Frame::new(at, ObjectId(111)), Some(&replaced)).is_empty());
 
-        std::fs::remove_file(&module.path).unwrap();
-        assert_eq!(resolve(Frame::new(at, ModuleId(110)), Some(&closed(110))).len(), 2);
-        assert!(resolve(Frame::new(at, ModuleId(112)), Some(&closed(112))).is_empty());
+        std::fs::remove_file(&object.path).unwrap();
+        assert_eq!(resolve(Frame::new(at, ObjectId(110)), Some(&closed(110))).len(), 2);
+        assert!(resolve(Frame::new(at, ObjectId(112)), Some(&closed(112))).is_empty());
     }
 
     #[test]
     fn without_a_build_id_only_a_loaded_library_is_named() {
-        let (library, module) = library("anonymous", false);
-        assert!(module.build_id.is_empty());
+        let (library, object) = library("anonymous", false);
+        assert!(object.build_id.is_empty());
         let at = library.probe();
-        let closed = Module {
+        let closed = Object {
             loaded: false,
-            ..module_with_id(&module, 120)
+            ..object_with_id(&object, 120)
         };
-        assert!(resolve(Frame::new(at, ModuleId(120)), Some(&closed)).is_empty());
-        let loaded = module_with_id(&module, 120);
-        assert_eq!(resolve(Frame::new(at, ModuleId(120)), Some(&loaded)).len(), 2);
+        assert!(resolve(Frame::new(at, ObjectId(120)), Some(&closed)).is_empty());
+        let loaded = object_with_id(&object, 120);
+        assert_eq!(resolve(Frame::new(at, ObjectId(120)), Some(&loaded)).len(), 2);
     }
 
     #[test]
     fn an_address_without_object_or_file_has_no_name() {
-        assert!(resolve(Frame::new(0x1234, ModuleId::UNKNOWN), None).is_empty());
-        let vdso = Module {
-            id: ModuleId(130),
+        assert!(resolve(Frame::new(0x1234, ObjectId::UNKNOWN), None).is_empty());
+        let vdso = Object {
+            id: ObjectId(130),
             start: 0x1000,
             limit: 0x2000,
             file_offset: 0,
@@ -349,11 +349,11 @@ mod tests {
 
     #[test]
     fn concurrent_profiles_get_the_same_names() {
-        let (library, module) = library("shared", true);
-        let module = module_with_id(&module, 140);
-        let frame = Frame::new(library.probe(), module.id);
+        let (library, object) = library("shared", true);
+        let object = object_with_id(&object, 140);
+        let frame = Frame::new(library.probe(), object.id);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| resolve(frame, Some(&module)))).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| resolve(frame, Some(&object)))).collect();
             for thread in threads {
                 assert_eq!(thread.join().unwrap()[0].function, "depot::inner(int)");
             }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use super::{Line, Names, Symbolizer};
 use crate::snapshot::stats::Stats;
 use crate::snapshot::{Snapshot, StackRecord, Values};
-use crate::tables::frame::{End, Frame, ModuleId};
-use crate::tables::objects::Module;
+use crate::tables::frame::{End, Frame, ObjectId};
+use crate::tables::objects::Object;
 use crate::tables::stacks::{Site, Stack};
 
-pub(super) const C_MODULE: ModuleId = ModuleId(1);
+pub(super) const C_OBJECT: ObjectId = ObjectId(1);
 
 pub(super) fn line(text: &str) -> Line {
     let (function, place) = text.split_once('@').unwrap_or((text, ""));
@@ -54,7 +54,7 @@ pub(super) fn frames(base: u64, texts: &[&str]) -> (Vec<Frame>, HashMap<Frame, V
         let frame = if kind == "Go" {
             Frame::go(at)
         } else {
-            Frame::new(at, C_MODULE)
+            Frame::new(at, C_OBJECT)
         };
         let lines = lines.split(" < ").filter(|text| !text.is_empty()).map(line).collect();
         frames.push(frame);
@@ -83,9 +83,9 @@ pub(super) fn record(id: u32, frames: Vec<Frame>, values: [i64; 4]) -> StackReco
     }
 }
 
-pub(super) fn module(id: u16, start: u64, path: &str) -> Module {
-    Module {
-        id: ModuleId(id),
+pub(super) fn object(id: u16, start: u64, path: &str) -> Object {
+    Object {
+        id: ObjectId(id),
         start,
         limit: start + 0x10_0000,
         file_offset: 0x1000,
@@ -96,14 +96,14 @@ pub(super) fn module(id: u16, start: u64, path: &str) -> Module {
     }
 }
 
-pub(super) fn snapshot(stacks: Vec<StackRecord>, modules: Vec<Module>) -> Snapshot {
+pub(super) fn snapshot(stacks: Vec<StackRecord>, objects: Vec<Object>) -> Snapshot {
     Snapshot {
         time_nanos: 1_700_000_000_000_000_000,
         duration_nanos: 0,
         interval_bytes: 524_288,
         peak_bytes: None,
         stacks,
-        modules,
+        objects,
         stats: Stats::default(),
     }
 }
@@ -117,7 +117,7 @@ pub(super) struct Told {
 }
 
 impl Symbolizer for Told {
-    fn resolve(&mut self, frame: Frame, _: Option<&Module>, out: &mut Vec<Line>) {
+    fn resolve(&mut self, frame: Frame, _: Option<&Object>, out: &mut Vec<Line>) {
         self.asked.push(frame);
         out.extend(self.names.get(&frame).into_iter().flatten().cloned());
     }

@@ -5,10 +5,10 @@ use std::io::Read;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::testing::{C_MODULE, Told, frames, module, record, site, snapshot};
+use super::testing::{C_OBJECT, Told, frames, object, record, site, snapshot};
 use super::*;
 use crate::snapshot::StackRecord;
-use crate::tables::frame::{End, ModuleId};
+use crate::tables::frame::{End, ObjectId};
 use crate::tables::stacks::Stack;
 
 fn proto_of(snapshot: &Snapshot, told: &mut Told) -> message::Profile {
@@ -84,7 +84,7 @@ fn leak() -> (Snapshot, Told) {
         ],
     );
     let stacks = vec![record(1, frames, [3, 300, 2, 200])];
-    let snapshot = snapshot(stacks, vec![module(1, 0x40_0000, "/srv/app")]);
+    let snapshot = snapshot(stacks, vec![object(1, 0x40_0000, "/srv/app")]);
     (
         snapshot,
         Told {
@@ -190,12 +190,12 @@ fn an_object_has_one_mapping_marked_as_named_whatever_lies_in_it() {
 #[test]
 fn the_program_is_the_first_mapping_even_when_nothing_lies_in_it() {
     let program = std::env::current_exe().unwrap();
-    let modules = vec![
-        module(1, 0x7f00_0000_0000, "/lib/libz.so"),
-        module(2, 0x40_0000, program.to_str().unwrap()),
+    let objects = vec![
+        object(1, 0x7f00_0000_0000, "/lib/libz.so"),
+        object(2, 0x40_0000, program.to_str().unwrap()),
     ];
-    let frames = vec![Frame::new(0x7f00_0000_1000, ModuleId(1))];
-    let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], modules);
+    let frames = vec![Frame::new(0x7f00_0000_1000, ObjectId(1))];
+    let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], objects);
     let profile = proto_of(&snapshot, &mut Told::default());
     check_rules(&profile);
     assert_eq!(string(&profile, profile.mapping[0].filename), program.to_str().unwrap());
@@ -204,12 +204,12 @@ fn the_program_is_the_first_mapping_even_when_nothing_lies_in_it() {
 
 #[test]
 fn an_unknown_program_is_the_object_that_holds_go_code() {
-    let modules = vec![
-        module(1, 0x7f00_0000_0000, "/lib/libz.so"),
-        module(2, 0x40_0000, "/srv/app"),
+    let objects = vec![
+        object(1, 0x7f00_0000_0000, "/lib/libz.so"),
+        object(2, 0x40_0000, "/srv/app"),
     ];
-    let frames = vec![Frame::new(0x7f00_0000_1000, ModuleId(1)), Frame::go(0x40_1000)];
-    let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], modules);
+    let frames = vec![Frame::new(0x7f00_0000_1000, ObjectId(1)), Frame::go(0x40_1000)];
+    let snapshot = snapshot(vec![record(1, frames, [1, 1, 1, 1])], objects);
     let profile = proto_of(&snapshot, &mut Told::default());
     assert_eq!(string(&profile, profile.mapping[0].filename), "/srv/app");
     assert_eq!(profile.location[1].mapping_id, 1);
@@ -217,17 +217,17 @@ fn an_unknown_program_is_the_object_that_holds_go_code() {
 
 #[test]
 fn the_same_address_in_two_libraries_is_two_locations() {
-    let mut gone = module(1, 0x7f00_0000_0000, "/lib/gone.so");
+    let mut gone = object(1, 0x7f00_0000_0000, "/lib/gone.so");
     gone.loaded = false;
-    let modules = vec![gone, module(2, 0x7f00_0000_0000, "/lib/new.so")];
+    let objects = vec![gone, object(2, 0x7f00_0000_0000, "/lib/new.so")];
     let at = 0x7f00_0000_1001;
     let stacks = vec![
-        record(1, vec![Frame::new(at, ModuleId(1))], [1, 1, 1, 1]),
-        record(2, vec![Frame::new(at, ModuleId(2))], [1, 1, 1, 1]),
+        record(1, vec![Frame::new(at, ObjectId(1))], [1, 1, 1, 1]),
+        record(2, vec![Frame::new(at, ObjectId(2))], [1, 1, 1, 1]),
         // Nobody knows the object.
-        record(3, vec![Frame::new(at, ModuleId::UNKNOWN)], [1, 1, 1, 1]),
+        record(3, vec![Frame::new(at, ObjectId::UNKNOWN)], [1, 1, 1, 1]),
     ];
-    let snapshot = snapshot(stacks, modules);
+    let snapshot = snapshot(stacks, objects);
     let profile = proto_of(&snapshot, &mut Told::default());
     check_rules(&profile);
     let mappings: Vec<u64> = profile.location.iter().map(|l| l.mapping_id).collect();
@@ -247,7 +247,7 @@ fn two_sites_at_one_return_address_are_two_locations() {
         names,
         ..Told::default()
     };
-    let profile = proto_of(&snapshot(stacks, vec![module(1, 0x40_0000, "/srv/app")]), &mut told);
+    let profile = proto_of(&snapshot(stacks, vec![object(1, 0x40_0000, "/srv/app")]), &mut told);
     check_rules(&profile);
     let lines: Vec<i64> = profile.location.iter().map(|l| l.line[0].line).collect();
     assert_eq!(lines, [5, 7]);
@@ -263,8 +263,8 @@ fn stacks_that_look_the_same_are_one_sample_and_nothing_is_none() {
         record(2, vec![frames[1], frames[2]], [1, 4, -1, -10]),
         record(3, vec![frames[2]], [0, 0, 0, 0]),
         // Cancel out, and leave no place behind.
-        record(4, vec![Frame::new(0x40_9001, C_MODULE)], [0, 0, 1, 10]),
-        record(5, vec![frames[0], Frame::new(0x40_9001, C_MODULE)], [0, 0, -1, -10]),
+        record(4, vec![Frame::new(0x40_9001, C_OBJECT)], [0, 0, 1, 10]),
+        record(5, vec![frames[0], Frame::new(0x40_9001, C_OBJECT)], [0, 0, -1, -10]),
     ];
     let mut told = Told {
         names,
@@ -279,8 +279,8 @@ fn stacks_that_look_the_same_are_one_sample_and_nothing_is_none() {
 
 #[test]
 fn every_frame_is_asked_for_once_and_by_object() {
-    let a = |at| Frame::new(at, ModuleId(1));
-    let b = |at| Frame::new(at, ModuleId(2));
+    let a = |at| Frame::new(at, ObjectId(1));
+    let b = |at| Frame::new(at, ObjectId(2));
     let stacks = vec![
         record(1, vec![b(5), a(9), b(1), Frame::go(7)], [1, 1, 1, 1]),
         record(2, vec![a(3), b(5), a(9)], [1, 1, 1, 1]),
@@ -314,7 +314,7 @@ fn losses_are_commented_by_their_words_and_only_when_there_are_any() {
 #[test]
 fn the_text_is_as_its_page_says() {
     let (mut snapshot, mut told) = leak();
-    let small = Frame::new(0x40_2001, C_MODULE);
+    let small = Frame::new(0x40_2001, C_OBJECT);
     let cut = StackRecord {
         stack: Stack::made_up(0, None, vec![small], End::TooDeep),
         ..record(0, Vec::new(), [1, 1, 1, 1])
@@ -345,7 +345,7 @@ fn the_text_is_as_its_page_says() {
 #[test]
 fn the_text_says_how_far_each_stack_and_the_whole_may_be_off() {
     let (mut snapshot, mut told) = leak();
-    let other = Frame::new(0x40_2001, C_MODULE);
+    let other = Frame::new(0x40_2001, C_OBJECT);
     snapshot.stacks.push(record(2, vec![other], [7, 70, 0, 0]));
     // Deviations of 30, 40 and 50 bytes; variances add up, so the whole has 64.03 of allocated bytes.
     snapshot.stacks[0].values.inuse_variance = 900.0;
@@ -392,7 +392,7 @@ fn bytes_of_no_object_are_written_as_one_more_and_one_less() {
 
 #[test]
 fn a_name_with_line_breaks_stays_within_its_line() {
-    let frames = vec![Frame::new(0x40_1001, C_MODULE)];
+    let frames = vec![Frame::new(0x40_1001, C_OBJECT)];
     let evil = Line {
         function: "evil\n1: 1 [1: 1] @ 0x1".to_owned(),
         file: "a\n.c".to_owned(),
@@ -408,8 +408,8 @@ fn a_name_with_line_breaks_stays_within_its_line() {
 }
 
 prop_compose! {
-    fn any_frame()(at in 0u64..24, module in prop_oneof![0u16..4, Just(u16::MAX)]) -> Frame {
-        Frame::new(0x40_0000 + at * 0x4_0000, ModuleId(module))
+    fn any_frame()(at in 0u64..24, object in prop_oneof![0u16..4, Just(u16::MAX)]) -> Frame {
+        Frame::new(0x40_0000 + at * 0x4_0000, ObjectId(object))
     }
 }
 
@@ -434,7 +434,7 @@ use crate::tables::stacks::Site;
 struct Made;
 
 impl Symbolizer for Made {
-    fn resolve(&mut self, frame: Frame, _: Option<&Module>, out: &mut Vec<Line>) {
+    fn resolve(&mut self, frame: Frame, _: Option<&Object>, out: &mut Vec<Line>) {
         const NAMES: [&str; 6] = [
             "f1@a.c:1",
             "f2@b.c:2",
@@ -454,8 +454,8 @@ proptest! {
         stacks in prop::collection::vec(any_record(), 0..12),
         interval_bytes in prop_oneof![Just(0), Just(1), any::<u64>()],
     ) {
-        let modules = vec![module(1, 0x40_0000, "/srv/app"), module(2, 0x60_0000, "/lib/b.so")];
-        let mut snapshot = snapshot(stacks, modules);
+        let objects = vec![object(1, 0x40_0000, "/srv/app"), object(2, 0x60_0000, "/lib/b.so")];
+        let mut snapshot = snapshot(stacks, objects);
         snapshot.interval_bytes = interval_bytes;
         let bytes = encode(&snapshot, &GoNames::default(), &mut Made, Format::Proto);
         let mut plain = Vec::new();

@@ -26,7 +26,7 @@ use super::comments;
 use super::{Place, Stacks};
 use crate::snapshot::sort;
 use crate::snapshot::{Snapshot, Values};
-use crate::tables::objects::Module;
+use crate::tables::objects::Object;
 use crate::tables::weight::margin95;
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
@@ -64,7 +64,7 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     }
 
     facts(&mut out, snapshot, &total);
-    libraries(&mut out, &snapshot.modules);
+    libraries(&mut out, &snapshot.objects);
     out.into_bytes()
 }
 
@@ -173,22 +173,22 @@ fn facts(out: &mut String, snapshot: &Snapshot, total: &Values) {
 
 /// Start, end, rights, file, offset, build id: the form in which pprof also takes the build id. A path ends at its
 /// first space for pprof, which nothing can be done about in this form.
-fn libraries(out: &mut String, modules: &[Module]) {
+fn libraries(out: &mut String, objects: &[Object]) {
     out.push_str("\nMAPPED_LIBRARIES:\n");
     // An object that has gone may overlap one that is there; pprof takes the first that fits.
-    for module in modules.iter().filter(|module| module.loaded) {
-        let path = one_line(&module.path);
-        let Module {
+    for object in objects.iter().filter(|object| object.loaded) {
+        let path = one_line(&object.path);
+        let Object {
             start,
             limit,
             file_offset,
             ..
-        } = module;
+        } = object;
         let _ = write!(out, "{start:x}-{limit:x}: r-xp {path} (@{file_offset:x})");
-        if !module.build_id.is_empty() {
+        if !object.build_id.is_empty() {
             out.push(' ');
         }
-        for byte in &module.build_id {
+        for byte in &object.build_id {
             let _ = write!(out, "{byte:02x}");
         }
         out.push('\n');

@@ -1,7 +1,7 @@
 //! Exact counting: how much is allocated while somebody's timer runs. No stack is taken and nothing is remembered of a
 //! block. Meant for Go's benchmarks, whose timer nobody tells us about: we look at it in each allocation.
 //!
-//! Who counts gives two addresses: a byte that is not 0 while the timer runs, and a *mark*, a number whose topmost bit is
+//! The caller of [`start`] passes two addresses: a byte that is not 0 while the timer runs, and a *mark*, a number whose topmost bit is
 //! free and which its owner sets to 0 when he resets his timer. In `testing.B` these are `timerOn`, and `netAllocs`, which
 //! ResetTimer sets to 0 and StopTimer adds to. We set the topmost bit of the mark. An allocation that finds it gone knows
 //! that there was a reset since the last one, sets it again and begins anew:

@@ -18,7 +18,7 @@ use crate::tables::stacks::{self, SiteView};
 use crate::tables::weight::Totals;
 use crate::unwind::{self, scratch};
 
-/// Books the allocation of `size` bytes at `block`, if the sampler picks it; `site` is asked only then. Context: hook.
+/// Records the allocation of `size` bytes at `block`, if the sampler picks it; `site` is asked only then. Context: hook.
 pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl FnOnce() -> Option<SiteView<'a>>) {
     if Guard::is_held() {
         return;
@@ -53,8 +53,8 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
     };
     if blocks::insert(entry) {
         let live_bytes = blocks::live_bytes();
-        peak::consider(live_bytes);
-        trigger::consider(live_bytes);
+        peak::check(live_bytes);
+        trigger::check(live_bytes);
         record.add(Totals {
             objects_fixed: weight.objects_fixed(),
             bytes: entry.bytes(),

@@ -56,8 +56,8 @@ const FIRST_THRESHOLD: u64 = OFF_DISTANCE;
 
 /// Read by every allocation, written by `set_interval` only: it stays in every core's cache.
 pub(crate) static THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
-/// The same for the entries of the whole-process door (go/interpose/entries.h), or KEEP_OUT when that door stays closed: above
-/// every countdown. It is told so once, before main.
+/// The same for the entries of go/interpose (entries.h), or KEEP_OUT, above every countdown, where these are to leave all calls
+/// to the program's allocator. Set once, before main, and by `set_interval`.
 #[unsafe(export_name = "cgoheap_entry_threshold")]
 static ENTRY_THRESHOLD: AtomicU64 = AtomicU64::new(FIRST_THRESHOLD);
 const KEEP_OUT: u64 = u64::MAX;
@@ -88,7 +88,7 @@ pub fn interval() -> u64 {
 }
 
 /// Sets the mean bytes between samples; every thread's next allocation obeys. Returns false, and changes nothing, above
-/// [`MAX_INTERVAL`] or after some 2^28 changes of the interval. Context: control.
+/// [`MAX_INTERVAL`] or after some 2^28 changes of the interval. Context: outside hooks.
 pub fn set_interval(interval: u64) -> bool {
     if interval > MAX_INTERVAL {
         return false;
@@ -175,7 +175,7 @@ pub unsafe fn start_count(running: *mut u8, mark: *mut u64) -> Option<usize> {
     Some(count)
 }
 
-/// Stops an exact count and returns its allocations and requested bytes; `None` when there is no such count. Context: control.
+/// Stops an exact count and returns its allocations and requested bytes; `None` when there is no such count. Context: outside hooks.
 pub fn stop_count(count: usize) -> Option<(u64, u64)> {
     let _setting = SETTING.lock();
     if counting::is_only(count) && INTERVAL.load(Relaxed) == COUNT_ONLY {

@@ -15,7 +15,7 @@ use core::sync::atomic::{
 };
 
 use crate::record::sampler;
-use crate::record::trigger::{self, Asked};
+use crate::record::trigger::{self, DumpSettings};
 use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard};
 
 const UNREAD: u32 = 0;
@@ -30,7 +30,7 @@ pub fn started_nanos() -> i64 {
     STARTED_NANOS.load(Relaxed) as i64
 }
 
-/// Obeys `CGOHEAP`, once. Context: hook.
+/// Reads `CGOHEAP` and sets what it says, once. Context: hook.
 #[inline]
 pub fn read_environment_once() {
     if ENVIRONMENT.load(Acquire) != READ {
@@ -69,7 +69,7 @@ fn read_environment() {
 #[derive(Debug, Default, PartialEq)]
 struct Settings<'a> {
     rate: Option<u64>,
-    dump: Asked<'a>,
+    dump: DumpSettings<'a>,
 }
 
 fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -> Settings<'a> {
@@ -128,7 +128,7 @@ fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -
     }
     if dump.prefix.is_some() && !wanted {
         complain("dump= needs limit=, grow= or signal= to say when:", text);
-        settings.dump = Asked::default();
+        settings.dump = DumpSettings::default();
     }
     settings
 }
@@ -195,14 +195,14 @@ mod tests {
         assert_eq!(rate("speed=1,rate=64K"), (Some(64 << 10), 1));
     }
 
-    fn dumps(text: &str) -> (Asked<'_>, usize) {
+    fn dumps(text: &str) -> (DumpSettings<'_>, usize) {
         let mut complaints = 0;
         (parse(text.as_bytes(), &mut |_, _| complaints += 1).dump, complaints)
     }
 
     #[test]
     fn dumps_need_a_place_and_an_occasion() {
-        let all = Asked {
+        let all = DumpSettings {
             prefix: Some(b"/var/tmp/x=y"),
             limit: Some(2 << 30),
             grow: Some(1.5),
@@ -214,8 +214,8 @@ mod tests {
             (all, 0)
         );
         assert_eq!(dumps("dump=a,signal=USR1").0.signal, Some(libc::SIGUSR1));
-        assert_eq!(dumps("dump=a"), (Asked::default(), 1));
-        assert_eq!(dumps("dump=a,keep=3"), (Asked::default(), 1));
+        assert_eq!(dumps("dump=a"), (DumpSettings::default(), 1));
+        assert_eq!(dumps("dump=a,keep=3"), (DumpSettings::default(), 1));
         assert_eq!(dumps("limit=1G").1, 1);
         for bad in [
             "limit=0",

@@ -41,9 +41,9 @@ impl Reason {
     }
 }
 
-/// What the environment asks for.
+/// What the environment says of dumps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Asked<'a> {
+pub struct DumpSettings<'a> {
     /// `dump=`: what file names begin with, or a folder.
     pub prefix: Option<&'a [u8]>,
     /// `limit=`: bytes.
@@ -79,42 +79,43 @@ static GROWTH: AtomicU64 = AtomicU64::new(0);
 /// Whether the next threshold is the limit.
 static LIMIT_NEXT: AtomicBool = AtomicBool::new(false);
 /// Live bytes at which the next dump is due; read by every sample.
-static THRESHOLD: AtomicU64 = AtomicU64::new(u64::MAX);
+static NEXT_DUMP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Live bytes when the last threshold was passed: growth counts from there.
 static PASSED_AT: AtomicU64 = AtomicU64::new(0);
 /// 1: a dump is due. What [`wait`] sleeps on.
 static DUE: AtomicU32 = AtomicU32::new(0);
-/// Takes over what the environment asks for, if it asks for dumps at all. Once. Context: hook.
-pub fn configure(asked: &Asked) {
-    let Some(prefix) = asked.prefix.filter(|prefix| prefix.len() <= MAX_PREFIX) else {
+
+/// Takes over what the environment says, if it asks for dumps at all. Once. Context: hook.
+pub fn configure(settings: &DumpSettings) {
+    let Some(prefix) = settings.prefix.filter(|prefix| prefix.len() <= MAX_PREFIX) else {
         return;
     };
     // SAFETY: called once, and nobody reads before the length is set.
     let room = unsafe { &mut *PREFIX.0.get() };
     room.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
-    SIGNAL.store(asked.signal.unwrap_or(0), Relaxed);
-    KEEP.store(asked.keep.unwrap_or(DEFAULT_KEEP), Relaxed);
-    if asked.limit.is_some() || asked.grow.is_some() {
-        let factor = asked.grow.unwrap_or(DEFAULT_GROWTH);
+    SIGNAL.store(settings.signal.unwrap_or(0), Relaxed);
+    KEEP.store(settings.keep.unwrap_or(DEFAULT_KEEP), Relaxed);
+    if settings.limit.is_some() || settings.grow.is_some() {
+        let factor = settings.grow.unwrap_or(DEFAULT_GROWTH);
         GROWTH.store(factor.to_bits(), Relaxed);
-        LIMIT_NEXT.store(asked.limit.is_some(), Relaxed);
-        THRESHOLD.store(asked.limit.unwrap_or((LEAST_BASE as f64 * factor) as u64), Relaxed);
+        LIMIT_NEXT.store(settings.limit.is_some(), Relaxed);
+        NEXT_DUMP_BYTES.store(settings.limit.unwrap_or((LEAST_BASE as f64 * factor) as u64), Relaxed);
     }
     PREFIX_LENGTH.store(prefix.len(), Release);
 }
 
-/// Live memory is `live_bytes` after a sample was entered: wakes whoever writes. Context: hook.
+/// To be called after a sample was inserted, with the live bytes: wakes the thread that writes dumps, if one is due. Context: hook.
 #[inline]
-pub fn consider(live_bytes: u64) {
-    if live_bytes >= THRESHOLD.load(Relaxed) {
-        due(live_bytes);
+pub fn check(live_bytes: u64) {
+    if live_bytes >= NEXT_DUMP_BYTES.load(Relaxed) {
+        wake(live_bytes);
     }
 }
 
 #[cold]
-fn due(live_bytes: u64) {
-    // Whoever takes the threshold away wakes; the writer sets the next one.
-    if THRESHOLD.swap(u64::MAX, AcqRel) == u64::MAX {
+fn wake(live_bytes: u64) {
+    // The thread that takes the threshold away wakes the writer, which sets the next one.
+    if NEXT_DUMP_BYTES.swap(u64::MAX, AcqRel) == u64::MAX {
         return;
     }
     PASSED_AT.store(live_bytes, Relaxed);
@@ -123,7 +124,7 @@ fn due(live_bytes: u64) {
     futex::wake(&DUE);
 }
 
-/// Blocks the calling thread until a dump is due, and says why. One thread at a time. Context: control.
+/// Blocks the calling thread until a dump is due, and says why. One thread at a time. Context: outside hooks.
 pub fn wait() -> Reason {
     while DUE.swap(0, AcqRel) == 0 {
         futex::wait(&DUE, 0, None);
@@ -134,7 +135,7 @@ pub fn wait() -> Reason {
     }
 }
 
-/// The prefix, when dumps are asked for. Context: control.
+/// The prefix, when dumps are settings for. Context: outside hooks.
 pub fn prefix() -> Option<&'static OsStr> {
     let length = PREFIX_LENGTH.load(Acquire);
     // SAFETY: once the length is set nobody writes.
@@ -142,36 +143,36 @@ pub fn prefix() -> Option<&'static OsStr> {
     (length != 0).then(|| OsStr::from_bytes(bytes))
 }
 
-/// Sets the next threshold, as after a dump. Context: control.
-pub fn skip(reason: Reason) {
+/// Sets the next threshold, as after a dump. Context: outside hooks.
+pub fn rearm(reason: Reason) {
     if reason != Reason::Signal {
         let next = PASSED_AT.load(Relaxed) as f64 * f64::from_bits(GROWTH.load(Relaxed));
-        THRESHOLD.store((next as u64).max(1), Release);
+        NEXT_DUMP_BYTES.store((next as u64).max(1), Release);
         // It may have been passed while the profile was being made.
-        consider(blocks::live_bytes());
+        check(blocks::live_bytes());
     }
 }
 
 /// In a forked child, whose writer is the parent's: the next threshold counts.
 pub fn reset_in_child() {
-    if THRESHOLD.load(Relaxed) == u64::MAX {
+    if NEXT_DUMP_BYTES.load(Relaxed) == u64::MAX {
         DUE.store(0, Relaxed);
         LIMIT_NEXT.store(false, Relaxed);
-        skip(Reason::Grow);
+        rearm(Reason::Grow);
     }
 }
 
-/// The number of the signal that asks for a dump; 0: none. Context: control.
+/// The number of the signal that asks for a dump; 0: none. Context: outside hooks.
 pub fn signal() -> i32 {
     SIGNAL.load(Relaxed)
 }
 
-/// How many files stay. Context: control.
+/// How many files stay. Context: outside hooks.
 pub fn keep() -> usize {
     KEEP.load(Relaxed) as usize
 }
 
-/// Whether there are thresholds. Context: control.
+/// Whether there are thresholds. Context: outside hooks.
 pub fn has_thresholds() -> bool {
     GROWTH.load(Relaxed) != 0
 }

@@ -6,8 +6,8 @@ use crate::record::sampler;
 use crate::snapshot::stats::Stats;
 use crate::sys::clock;
 use crate::sys::guard::Guard;
-use crate::tables::frame::{End, ModuleId};
-use crate::tables::objects::{self, Module};
+use crate::tables::frame::{End, ObjectId};
+use crate::tables::objects::{self, Object};
 use crate::tables::stacks::StackId;
 use crate::tables::stacks::{self, Stack};
 use crate::tables::weight;
@@ -144,7 +144,7 @@ impl Filter {
 }
 
 /// One distinct stack and what was allocated there. Small, because there may be a quarter of a million: the stack itself is
-/// that of the stack table.
+/// that of the table of stacks.
 #[derive(Clone, Copy, Debug)]
 pub struct StackRecord {
     /// The stack; its fields are also this record's.
@@ -176,7 +176,7 @@ pub struct Snapshot {
     /// Stacks with any non-zero value, by `id` ascending.
     pub stacks: Vec<StackRecord>,
     /// Every object that a frame names, by id ascending.
-    pub modules: Vec<Module>,
+    pub objects: Vec<Object>,
     /// Counters at that time.
     pub stats: Stats,
 }
@@ -189,7 +189,7 @@ static NOT_YET_THERE: Stack = Stack {
     frames: &[],
 };
 
-/// Copies the tables. Holds the lock of one shard of the live table at a time, for a walk over its entries; allocates
+/// Copies the tables. Holds the lock of one shard of the table of blocks at a time, for a walk over its entries; allocates
 /// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
 /// has been freed is of no mark and no age. `None` when memory is short, or when the filter wants a part of the peak. Context:
 /// control.
@@ -245,7 +245,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
             inuse.variance += freed.variance;
         }
         let alloc = match filter == Filter::ALL {
-            // A sample enters the live table a moment before it is added to its stack's totals.
+            // A sample enters the table of blocks a moment before it is added to its stack's totals.
             true => record.totals().at_least(inuse),
             false => inuse,
         };
@@ -263,7 +263,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
         time_nanos: peak.map_or_else(clock::wall_nanos, |peak| peak.time_nanos),
         duration_nanos: 0,
         interval_bytes: sampler::interval(),
-        modules: modules_of(&stacks),
+        objects: objects_of(&stacks),
         peak_bytes: peak.map(|peak| peak.bytes),
         stacks,
         stats: crate::snapshot::stats::read(),
@@ -276,9 +276,9 @@ fn objects(fixed: u64) -> i64 {
 
 /// Every object that a frame lies in. Go's frames don't say which; their object is looked up now, since Go code is
 /// never unloaded.
-fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
-    let mut seen = vec![false; objects::MAX_MODULES];
-    let mut see = |id: ModuleId| {
+fn objects_of(stacks: &[StackRecord]) -> Vec<Object> {
+    let mut seen = vec![false; objects::MAX_OBJECTS];
+    let mut see = |id: ObjectId| {
         if let Some(seen) = seen.get_mut(id.0 as usize) {
             *seen = true;
         }
@@ -286,7 +286,7 @@ fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
     let mut go: Option<&objects::Entry> = None;
     for frame in stacks.iter().flat_map(|stack| stack.frames.iter()) {
         if !frame.is_go() {
-            see(frame.module());
+            see(frame.object());
         } else if !go.is_some_and(|known| (known.map_start..known.map_end).contains(&frame.call_address())) {
             go = objects::find(frame.call_address());
             if let Some(entry) = go {
@@ -295,7 +295,7 @@ fn modules_of(stacks: &[StackRecord]) -> Vec<Module> {
         }
     }
     let ids = (0u16..).zip(seen).filter(|(_, seen)| *seen);
-    ids.filter_map(|(id, _)| objects::describe(ModuleId(id))).collect()
+    ids.filter_map(|(id, _)| objects::describe(ObjectId(id))).collect()
 }
 
 impl Snapshot {

@@ -36,7 +36,7 @@ pub struct StackTotals {
 }
 
 /// The `count` stacks with most bytes in live blocks that pass the filter, largest first. `None` when memory is short, or when
-/// the filter asks for the peak. Context: control.
+/// the filter asks for the peak. Context: outside hooks.
 pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> {
     if filter.peak {
         return None;
@@ -82,7 +82,7 @@ impl Snapshot {
     pub fn values_only(&self) -> Snapshot {
         Snapshot {
             stacks: self.stacks.clone(),
-            modules: Vec::new(),
+            objects: Vec::new(),
             ..*self
         }
     }
@@ -158,7 +158,7 @@ mod tests {
             interval_bytes: 1,
             peak_bytes: None,
             stacks: stacks.iter().map(record).collect(),
-            modules: Vec::new(),
+            objects: Vec::new(),
             stats: Stats::default(),
         }
     }

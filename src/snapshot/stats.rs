@@ -7,18 +7,18 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::tables::counters::Lost;
 
-/// The whole-process door (`enum cgoheap_interpose_state` of `include/cgoheap_real.h`).
+/// What of the process go/interpose captures (`enum cgoheap_interpose_state` of `include/cgoheap_real.h`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Interpose {
-    /// Not linked: the header door only.
+    /// Not linked: what is compiled with the header, and Rust code, alone.
     #[default]
     Absent = 0,
     /// Every malloc of the process comes to us.
     Whole = 1,
     /// The linker's `--wrap`: what is linked statically comes to us.
     Wrap = 2,
-    /// The program has another allocator and keeps it: the header door only.
+    /// The program has another allocator and keeps it: the header and Rust code alone.
     Aside = 3,
     /// Another allocator has replaced some of the functions: sampling is off, since its numbers would be wrong.
     Partly = 4,
@@ -29,7 +29,7 @@ pub enum Interpose {
 /// Written once, before main. Atomic, because a library with us in it may be loaded by any thread.
 static INTERPOSE: AtomicU64 = AtomicU64::new(Interpose::Absent as u64);
 
-/// What the whole-process door found out about itself.
+/// What go/interpose found out about itself. Before main.
 pub fn set_interpose(state: u64) {
     INTERPOSE.store(state, Relaxed);
 }
@@ -63,13 +63,13 @@ pub struct Stats {
     pub samples: u64,
     /// Sampled blocks not freed yet.
     pub live_samples: u64,
-    /// Distinct stacks in the stack table.
+    /// Distinct stacks in the table of stacks.
     pub stacks: u64,
     /// Bytes of memory that cgoheap itself has mapped for its tables (not counting this library's code).
     pub own_bytes: u64,
     /// Whether Go frames are joined: a [`GoFrames`](crate::unwind::go::GoFrames) as its number.
     pub go_frames: u64,
-    /// Whether the whole-process door is in the program: an [`Interpose`] as its number.
+    /// How much of the process go/interpose captures: an [`Interpose`] as its number.
     pub interpose: u64,
     /// What was lost, by reason.
     pub lost: Lost,
@@ -79,8 +79,8 @@ pub struct Stats {
     pub peak_time_nanos: i64,
 }
 
-/// Copies all totals and counters. Walks the stack table and takes the live table's locks one after the other.
-/// Context: control.
+/// Copies all totals and counters. Walks the table of stacks and takes the table of blocks's locks one after the other.
+/// Context: outside hooks.
 pub fn read() -> Stats {
     use crate::tables::counters::COUNTERS;
     use crate::tables::weight::{margin95, whole_objects};

@@ -7,8 +7,8 @@
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
 //! 1. what is known of symbols: hooks don't take it, and its holder may allocate
 //! 2. the sampler's setting
-//! 3. shards of the live table, by index
-//! 4. the arena of the stack table
+//! 3. shards of the table of blocks, by index
+//! 4. the arena of the table of stacks
 //!
 //! No foreign code runs under the last three: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 
@@ -78,7 +78,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock, waiting as long as it takes. Context: control.
+    /// Takes the lock, waiting as long as it takes. Context: outside hooks.
     pub fn lock(&self) -> Locked<'_, T> {
         loop {
             if let Some(locked) = self.lock_bounded() {

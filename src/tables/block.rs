@@ -33,7 +33,7 @@ impl SampledAlloc {
 static MARK: AtomicU32 = AtomicU32::new(0);
 
 /// Draws a line: blocks that are allocated from now on carry this mark or a later one, those before an earlier one.
-/// Context: control.
+/// Context: outside hooks.
 pub fn mark() -> u32 {
     MARK.fetch_add(1, Relaxed).wrapping_add(1)
 }

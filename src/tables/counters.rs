@@ -1,10 +1,10 @@
-//! Counters of what was lost or mended, and why: relaxed atomics, each a number with no order to keep towards any other.
+//! Counters of what was lost or corrected, and why: relaxed atomics, each a number with no order to keep towards any other.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
-        /// The process's counters of what was lost or mended; see [`Lost`] for a copy of them.
+        /// The process's counters of what was lost or corrected; see [`Lost`] for a copy of them.
         pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)* }
 
         /// The one set of counters of this process.
@@ -36,10 +36,10 @@ counters! {
     samples_no_memory: "samples dropped: no memory for our tables",
     /// Samples dropped: a lock of ours was held for too long (by a thread that was stopped, or across a fork).
     samples_lock_busy: "samples dropped: table busy",
-    /// Samples booked on `[stacks beyond the limit]`: the table of distinct stacks is full.
+    /// Samples recorded on `[stacks beyond the limit]`: the table of distinct stacks is full.
     stacks_table_full: "samples without a stack: stack table full",
-    /// Frees of sampled blocks that could not be booked; healed when the address is handed out again.
-    frees_lock_busy: "frees not booked: table busy",
+    /// Frees of sampled blocks that could not be recorded; healed when the address is handed out again.
+    frees_lock_busy: "frees not recorded: table busy",
     /// Live samples whose address was handed out again: a free that no hook saw. Corrected, and counted here.
     frees_unseen: "blocks freed by code without hooks, corrected",
     /// Stacks cut at the greatest depth kept.

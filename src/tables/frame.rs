@@ -3,7 +3,7 @@
 //! ```text
 //!   63            48 47                                             0
 //!  +----------------+------------------------------------------------+
-//!  |  module id     |  return address                                |
+//!  |  object id     |  return address                                |
 //!  +----------------+------------------------------------------------+
 //! ```
 //!
@@ -13,18 +13,18 @@
 
 use crate::sys::registers;
 
-/// Index of a loaded object in the module registry ([`crate::tables::objects`]); never reused while the process lives.
+/// Index of a loaded object in the object registry ([`crate::tables::objects`]); never reused while the process lives.
 ///
-/// 0 means "not known" (the registry was full, or no object covers the address); [`ModuleId::GO`] marks an address
+/// 0 means "not known" (the registry was full, or no object covers the address); [`ObjectId::GO`] marks an address
 /// that the Go runtime names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModuleId(pub u16);
+pub struct ObjectId(pub u16);
 
-impl ModuleId {
+impl ObjectId {
     /// No object is known for this address.
-    pub const UNKNOWN: ModuleId = ModuleId(0);
+    pub const UNKNOWN: ObjectId = ObjectId(0);
     /// A Go address: named by the Go side, from Go's own tables, which no strip removes.
-    pub const GO: ModuleId = ModuleId(u16::MAX);
+    pub const GO: ObjectId = ObjectId(u16::MAX);
 }
 
 /// A return address together with the object that held it.
@@ -43,14 +43,14 @@ const _: () = assert!(
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 
 impl Frame {
-    /// A frame of native code that returned to `return_address` inside `module`.
-    pub const fn new(return_address: u64, module: ModuleId) -> Frame {
-        Frame((return_address & ADDRESS_MASK) | ((module.0 as u64) << ADDRESS_BITS))
+    /// A frame of native code that returned to `return_address` inside `object`.
+    pub const fn new(return_address: u64, object: ObjectId) -> Frame {
+        Frame((return_address & ADDRESS_MASK) | ((object.0 as u64) << ADDRESS_BITS))
     }
 
     /// A frame of Go code.
     pub const fn go(return_address: u64) -> Frame {
-        Frame::new(return_address, ModuleId::GO)
+        Frame::new(return_address, ObjectId::GO)
     }
 
     /// The address that the call returns to.
@@ -64,8 +64,8 @@ impl Frame {
     }
 
     /// The object that held the address when the stack was taken.
-    pub const fn module(self) -> ModuleId {
-        ModuleId((self.0 >> ADDRESS_BITS) as u16)
+    pub const fn object(self) -> ObjectId {
+        ObjectId((self.0 >> ADDRESS_BITS) as u16)
     }
 
     /// The whole word: a key that no other address and no other object has. Never 0 for a frame in a known object.
@@ -75,7 +75,7 @@ impl Frame {
 
     /// Whether the Go side names this frame.
     pub const fn is_go(self) -> bool {
-        self.module().0 == ModuleId::GO.0
+        self.object().0 == ObjectId::GO.0
     }
 }
 
@@ -138,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_frame_keeps_address_and_module_apart() {
-        let frame = Frame::new(0x7fff_ffff_f123, ModuleId(513));
+        let frame = Frame::new(0x7fff_ffff_f123, ObjectId(513));
         assert_eq!(frame.return_address(), 0x7fff_ffff_f123);
         assert_eq!(frame.call_address(), 0x7fff_ffff_f122);
-        assert_eq!(frame.module(), ModuleId(513));
+        assert_eq!(frame.object(), ObjectId(513));
         assert!(!frame.is_go());
         assert!(Frame::go(0x40_1000).is_go());
         assert_eq!(Frame::go(0x40_1000).return_address(), 0x40_1000);

@@ -4,7 +4,7 @@
 //! [`mark`](block::mark)), and what was live at the peak is put together when somebody asks:
 //!
 //! ```text
-//!   live at the peak  =  live now, allocated before the line          the live table, filtered by mark
+//!   live at the peak  =  live now, allocated before the line          the table of blocks, filtered by mark
 //!                     +  freed since, allocated before the line       per stack, in its record: FreedSince
 //! ```
 //!
@@ -58,8 +58,8 @@ pub fn last() -> Peak {
     }
 }
 
-/// Live memory is `live_bytes` after a sample was entered. Context: hook.
-pub fn consider(live_bytes: u64) {
+/// To be called after a sample was inserted, with the live bytes: draws the line if they are a new peak. Context: hook.
+pub fn check(live_bytes: u64) {
     let last = BYTES.load(Relaxed);
     if live_bytes <= last.saturating_add(last / MARGIN) {
         return;
@@ -73,7 +73,7 @@ pub fn consider(live_bytes: u64) {
     }
 }
 
-/// A sampled block goes away. Under the lock of its shard of the live table. Context: hook.
+/// A sampled block goes away. Under the lock of its shard of the table of blocks. Context: hook.
 pub fn freed(entry: &SampledAlloc) {
     let peak = MARK.load(Relaxed);
     if entry.mark < peak

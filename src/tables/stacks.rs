@@ -3,7 +3,7 @@
 //! A chained hash table of records that are only ever added: looking one up takes no lock, adding one is a
 //! compare-and-swap. Two threads that add the same stack at the same time waste one record. Memory comes from the arena
 //! and is not given back, so a program's stacks cost what its distinct stacks cost; beyond [`MAX_STACKS`] of them samples
-//! are booked on stack 0, which has no frames.
+//! are recorded on stack 0, which has no frames.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{
@@ -27,7 +27,7 @@ const BUCKETS: usize = 1 << 14;
 
 /// Where a redirected call stands in the source, as the header handed it over.
 ///
-/// The strings live as long as the process: the stack table keeps its own copies, so a library may be closed.
+/// The strings live as long as the process: the table of stacks keeps its own copies, so a library may be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
     /// `__FILE__` as the compiler saw it; rarely not UTF-8.
@@ -41,7 +41,7 @@ pub struct Site {
 /// What a distinct stack is. Lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Stack {
-    /// Number of the stack in the stack table: the same stack has the same number in every later snapshot.
+    /// Number of the stack in the table of stacks: the same stack has the same number in every later snapshot.
     pub id: u32,
     /// Why the stack ends.
     pub end: End,
@@ -52,7 +52,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack that is not of the stack table, with `frames` that a test or a tool made up. Its memory is never given back.
+    /// A stack that is not of the table of stacks, with `frames` that a test or a tool made up. Its memory is never given back.
     pub fn made_up(id: u32, site: Option<Site>, frames: Vec<Frame>, end: End) -> &'static Stack {
         Box::leak(Box::new(Stack {
             id,
@@ -102,7 +102,7 @@ impl Record {
         }
     }
 
-    /// Books a sampled allocation. Context: hook.
+    /// Adds a sampled allocation. Context: hook.
     pub fn add(&self, sample: Totals) {
         self.alloc_objects_fixed.fetch_add(sample.objects_fixed, Relaxed);
         self.alloc_bytes.fetch_add(sample.bytes, Relaxed);
@@ -306,10 +306,10 @@ pub fn get(id: StackId) -> Option<&'static Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::frame::ModuleId;
+    use crate::tables::frame::ObjectId;
 
     fn stack(seed: u64, length: u64) -> Vec<Frame> {
-        (0..length).map(|n| Frame::new(seed * 1000 + n, ModuleId(7))).collect()
+        (0..length).map(|n| Frame::new(seed * 1000 + n, ObjectId(7))).collect()
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Weight {
         self.times(FIXED_ONE)
     }
 
-    /// `factor` times the weight, rounded, in integers: free books its sample off without touching the program's
+    /// `factor` times the weight, rounded, in integers: free takes its sample off the totals without touching the program's
     /// floating-point environment.
     fn times(self, factor: u64) -> u64 {
         const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;

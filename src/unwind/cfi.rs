@@ -136,15 +136,15 @@ impl Cache {
     }
 }
 
-/// Goes from `registers`' frame, which lies in `module`, to its caller's; or says why there is none. Context: hook.
+/// Goes from `registers`' frame, which lies in `object`, to its caller's; or says why there is none. Context: hook.
 ///
 /// In place, and inlined into the loop: registers that are handed from one place in memory to another cost more than all
 /// the rest (a load of two words at once has to wait for the two stores of one).
 #[inline(always)]
-pub fn step(registers: &mut Registers, frame: Frame, module: &Entry, memory: &mut StackMemory) -> Result<(), End> {
+pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<(), End> {
     let rule = match CACHE.get(frame.cache_key()) {
         Some(rule) => rule,
-        None => new_rule(frame, module)?,
+        None => new_rule(frame, object)?,
     };
     match rule {
         Rule::Frame {
@@ -175,7 +175,7 @@ pub fn step(registers: &mut Registers, frame: Frame, module: &Entry, memory: &mu
         Rule::Start => Err(End::Complete),
         Rule::NoTable => Err(End::NoUnwindInfo),
         Rule::Rare => {
-            *registers = rare_step(registers, frame, module, memory)?;
+            *registers = rare_step(registers, frame, object, memory)?;
             Ok(())
         }
     }
@@ -183,8 +183,8 @@ pub fn step(registers: &mut Registers, frame: Frame, module: &Entry, memory: &mu
 
 #[cold]
 #[inline(never)]
-fn new_rule(frame: Frame, module: &Entry) -> Result<Rule, End> {
-    let rule = look_up(frame.call_address(), module, Rule::of_row)?.unwrap_or(Rule::NoTable);
+fn new_rule(frame: Frame, object: &Entry) -> Result<Rule, End> {
+    let rule = look_up(frame.call_address(), object, Rule::of_row)?.unwrap_or(Rule::NoTable);
     CACHE.put(frame.cache_key(), rule);
     Ok(rule)
 }
@@ -196,15 +196,15 @@ impl UnwindContextStorage<usize> for Storage {
     type Stack = [UnwindTableRow<usize, Storage>; 3];
 }
 
-/// Finds the row of `module`'s tables for `address` and hands it to `with`. `Ok(None)`: no table covers the address.
+/// Finds the row of `object`'s tables for `address` and hands it to `with`. `Ok(None)`: no table covers the address.
 #[cold]
 #[inline(never)] // its room must not be part of every walk's frame
 fn look_up<T>(
     address: u64,
-    module: &Entry,
+    object: &Entry,
     with: impl FnOnce(&UnwindTableRow<usize, Storage>) -> T,
 ) -> Result<Option<T>, End> {
-    let Some(tables) = Tables::of(module) else {
+    let Some(tables) = Tables::of(object) else {
         return Ok(None);
     };
     let Some((fde, _)) = tables.fde(address)? else {
@@ -229,22 +229,22 @@ struct Tables {
 type Fde = gimli::FrameDescriptionEntry<Slice>;
 
 impl Tables {
-    fn of(module: &Entry) -> Option<Tables> {
-        if module.unwind_header.is_empty() {
+    fn of(object: &Entry) -> Option<Tables> {
+        if object.unwind_header.is_empty() {
             return None;
         }
-        let header_start = module.unwind_header.as_ptr() as u64;
+        let header_start = object.unwind_header.as_ptr() as u64;
         let bases = BaseAddresses::default().set_eh_frame_hdr(header_start);
-        let header = EhFrameHdr::new(module.unwind_header, LittleEndian)
+        let header = EhFrameHdr::new(object.unwind_header, LittleEndian)
             .parse(&bases, 8)
             .ok()?;
         let Pointer::Direct(eh_frame_start) = header.eh_frame_ptr() else {
             return None;
         };
-        if !(module.map_start..module.unwind_limit).contains(&eh_frame_start) {
+        if !(object.map_start..object.unwind_limit).contains(&eh_frame_start) {
             return None;
         }
-        let length = (module.unwind_limit - eh_frame_start) as usize;
+        let length = (object.unwind_limit - eh_frame_start) as usize;
         // SAFETY: from .eh_frame to the end of the segment that holds the tables; the object is loaded, since one of its
         // frames is on the stack that we walk.
         let bytes = unsafe { core::slice::from_raw_parts(eh_frame_start as *const u8, length) };
@@ -278,8 +278,8 @@ impl Tables {
 /// the stack.
 #[cold]
 #[inline(never)]
-fn rare_step(registers: &Registers, frame: Frame, module: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
-    let tables = Tables::of(module).ok_or(End::BadUnwindInfo)?;
+fn rare_step(registers: &Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
+    let tables = Tables::of(object).ok_or(End::BadUnwindInfo)?;
     let (fde, signal) = tables.fde(frame.call_address())?.ok_or(End::NoUnwindInfo)?;
     let mut context: UnwindContext<usize, Storage> = UnwindContext::new_in();
     let row = fde

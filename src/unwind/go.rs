@@ -76,7 +76,7 @@ pub fn state() -> u32 {
 }
 
 /// What a return address without unwind table is to us.
-pub enum Seam {
+pub enum Crossing {
     /// Go called C here, from a goroutine.
     Boundary,
     /// Go called C here, from a system stack.
@@ -87,14 +87,14 @@ pub enum Seam {
 
 /// Context: hook.
 #[inline]
-pub fn seam_at(ip: u64) -> Seam {
+pub fn crossing_at(ip: u64) -> Crossing {
     let boundary = BOUNDARY.load(Acquire);
     if ip == boundary && boundary != 0 {
-        Seam::Boundary
+        Crossing::Boundary
     } else if boundary != 0 && ip > boundary && ip - boundary < ASMCGOCALL_BYTES {
-        Seam::SystemStack
+        Crossing::SystemStack
     } else {
-        Seam::None
+        Crossing::None
     }
 }
 

@@ -14,7 +14,7 @@ pub mod stack_memory;
 
 use crate::sys::registers::Registers;
 use crate::sys::thread::ThreadState;
-use crate::tables::frame::{End, Frame, ModuleId};
+use crate::tables::frame::{End, Frame, ObjectId};
 use crate::tables::objects;
 use stack_memory::StackMemory;
 
@@ -42,7 +42,7 @@ impl StackBuffer {
     /// An empty buffer.
     pub const fn new() -> StackBuffer {
         StackBuffer {
-            frames: [const { Frame::new(0, ModuleId::UNKNOWN) }; MAX_FRAMES],
+            frames: [const { Frame::new(0, ObjectId::UNKNOWN) }; MAX_FRAMES],
             length: 0,
         }
     }
@@ -88,29 +88,29 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
     let mut registers = start;
     let mut signals = 0;
     // The object of the previous frame. Its code is on our stack, so it stays loaded: no need to ask again.
-    let mut module: Option<&'static objects::Entry> = None;
+    let mut object: Option<&'static objects::Entry> = None;
     loop {
         let ip = registers.ip;
         if ip == 0 {
             return End::Complete;
         }
-        match go::seam_at(ip) {
-            go::Seam::Boundary => match go::walk(registers.sp, memory, out) {
+        match go::crossing_at(ip) {
+            go::Crossing::Boundary => match go::walk(registers.sp, memory, out) {
                 go::GoWalk::End(end) => return end,
                 go::GoWalk::CalledFromC(caller) => {
                     registers = caller;
                     continue;
                 }
             },
-            go::Seam::SystemStack => return End::GoSystemStack,
-            go::Seam::None => {}
+            go::Crossing::SystemStack => return End::GoSystemStack,
+            go::Crossing::None => {}
         }
-        if !module.is_some_and(|module| (module.map_start..module.map_end).contains(&ip)) {
-            module = objects::find(ip.wrapping_sub(1));
+        if !object.is_some_and(|object| (object.map_start..object.map_end).contains(&ip)) {
+            object = objects::find(ip.wrapping_sub(1));
         }
-        let Some(entry) = module else {
+        let Some(entry) = object else {
             // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
-            return if out.push(Frame::new(ip, ModuleId::UNKNOWN)) {
+            return if out.push(Frame::new(ip, ObjectId::UNKNOWN)) {
                 End::NoUnwindInfo
             } else {
                 End::TooDeep

@@ -1,7 +1,7 @@
-//! Room for stacks while they are taken: not on the sampled thread's own stack, which may be as small as a thread or a
-//! coroutine can have it, and was large enough for libc's malloc.
+//! A pool of stack buffers, so that unwinding needs no stack of its own: the sampled thread's may be as small as a thread or a
+//! coroutine can have it, large enough for libc's malloc and no more.
 //!
-//! A pool that is borrowed from without waiting. There are more areas than threads that sample at the same moment; should
+//! A buffer is borrowed without waiting. There are more areas than threads that sample at the same moment; should
 //! all be in use, the sample is dropped and counted.
 
 use core::cell::UnsafeCell;
@@ -48,7 +48,7 @@ pub fn borrow() -> Option<Scratch> {
     })
 }
 
-/// After a fork, in the child: whoever had borrowed one is not there. Context: control, single-threaded.
+/// After a fork, in the child: whoever had borrowed one is not there. Context: outside hooks, single-threaded.
 pub fn free_all() {
     for area in &POOL {
         area.busy.store(false, Relaxed);

@@ -233,7 +233,7 @@ impl Shard {
     }
 }
 
-/// Enters a sampled block. False when it could not be: no memory, or the table was busy for too
+/// Inserts a sampled block. False when it could not be: no memory, or the table was busy for too
 /// long; counted. Context: hook.
 pub fn insert(entry: SampledAlloc) -> bool {
     let entered = enter(entry);
@@ -353,7 +353,7 @@ pub fn samples() -> u64 {
     SAMPLES.load(Relaxed)
 }
 
-/// What is live, by estimate. Context: control.
+/// What is live, by estimate. Context: outside hooks.
 pub fn totals() -> Totals {
     TABLE.iter().enumerate().fold(Totals::default(), |sum, (index, shard)| {
         let mut shard = shard.lock();
@@ -366,7 +366,7 @@ pub fn totals() -> Totals {
     })
 }
 
-/// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: control.
+/// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: outside hooks.
 pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
     for (index, shard) in TABLE.iter().enumerate() {
         let mut shard = shard.lock();
@@ -377,7 +377,7 @@ pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
     }
 }
 
-/// Takes all locks, in order, so that a fork finds the table whole. Context: control.
+/// Takes all locks, in order, so that a fork finds the table whole. Context: outside hooks.
 pub fn lock_for_fork() {
     TABLE.iter().for_each(Lock::lock_for_fork);
 }

@@ -27,19 +27,19 @@ use crate::sys::pages::PAGE;
 use crate::sys::{loaded_object, process};
 use crate::tables::arena::ARENA;
 use crate::tables::counters::{COUNTERS, Counters};
-use crate::tables::frame::ModuleId;
+use crate::tables::frame::ObjectId;
 use crate::tables::hash::mix;
 
 /// Objects that the registry holds at most; what is loaded beyond has no mapping in the profile.
-pub const MAX_MODULES: usize = 4096;
+pub const MAX_OBJECTS: usize = 4096;
 const BUCKETS: usize = 1024;
 const LONGEST_PATH: usize = 4096;
 
 /// A loaded object that some frame lay in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
+pub struct Object {
     /// Its number in frames.
-    pub id: ModuleId,
+    pub id: ObjectId,
     /// First address of the executable segment in memory.
     pub start: u64,
     /// End of that segment, exclusive.
@@ -61,7 +61,7 @@ pub struct Entry {
     identity: u64,
     next: *mut Entry,
     /// Its number in frames.
-    pub id: ModuleId,
+    pub id: ObjectId,
     /// First address that the loader maps for it.
     pub map_start: u64,
     /// End of that, exclusive.
@@ -91,7 +91,7 @@ impl Entry {
 /// Chains of entries by identity; entries are only ever added. Atomic, because hooks look while others add.
 static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut()) }; BUCKETS];
 /// Entries by number.
-static BY_ID: [AtomicPtr<Entry>; MAX_MODULES] = [const { AtomicPtr::new(null_mut()) }; MAX_MODULES];
+static BY_ID: [AtomicPtr<Entry>; MAX_OBJECTS] = [const { AtomicPtr::new(null_mut()) }; MAX_OBJECTS];
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// The program itself, which is never closed; null until one of its frames is seen.
 static PROGRAM: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
@@ -120,7 +120,7 @@ impl Loaded {
         identity = mix(identity, unwind_header);
         if unwind_header != 0 {
             for word in 0..4 {
-                // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every real object at least three table entries;
+                // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every object that a linker made at least three table entries;
                 // it lies inside a mapped segment of the object, which is loaded (or is ours).
                 identity = mix(identity, unsafe {
                     ((unwind_header + word * 8) as *const u64).read_unaligned()
@@ -218,14 +218,14 @@ fn in_chain(mut entry: *mut Entry, loaded: &Loaded) -> Option<&'static Entry> {
 }
 
 fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
-    if NEXT_ID.load(Relaxed) as usize >= MAX_MODULES {
+    if NEXT_ID.load(Relaxed) as usize >= MAX_OBJECTS {
         return None;
     }
     let place = ARENA.allocate(size_of::<Entry>())?.cast::<Entry>().as_ptr();
     let mut entry = Entry {
         identity: loaded.identity,
         next,
-        id: ModuleId::UNKNOWN,
+        id: ObjectId::UNKNOWN,
         map_start: loaded.map_start,
         map_end: loaded.map_end,
         exec_start: loaded.map_start,
@@ -241,10 +241,10 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     read_program_headers(loaded, &mut entry);
     static_program::add_tables(loaded, &mut entry);
     let id = NEXT_ID.fetch_add(1, Relaxed);
-    if id as usize >= MAX_MODULES {
+    if id as usize >= MAX_OBJECTS {
         return None;
     }
-    entry.id = ModuleId(id as u16);
+    entry.id = ObjectId(id as u16);
     // SAFETY: `place` is fresh arena memory of the right size and alignment.
     unsafe { place.write(entry) };
     Some(place)
@@ -319,8 +319,8 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What the profile needs of object `id`. Context: control.
-pub fn describe(id: ModuleId) -> Option<Module> {
+/// What the profile needs of object `id`. Context: outside hooks.
+pub fn describe(id: ObjectId) -> Option<Object> {
     // SAFETY: published entries live for ever.
     let entry = unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref()? };
     let path = if entry.path.is_empty() && !entry.unwind_header.is_empty() {
@@ -330,7 +330,7 @@ pub fn describe(id: ModuleId) -> Option<Module> {
     } else {
         String::from_utf8_lossy(entry.path).into_owned()
     };
-    Some(Module {
+    Some(Object {
         id,
         start: entry.exec_start,
         limit: entry.exec_end,
@@ -343,7 +343,7 @@ pub fn describe(id: ModuleId) -> Option<Module> {
 }
 
 /// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
-/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: control, with
+/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: outside hooks, with
 /// no lock of ours held: who holds the loader's may allocate.
 fn is_loaded(entry: &Entry) -> bool {
     struct Question<'a> {

@@ -14,7 +14,7 @@ pub fn monotonic_coarse_nanos() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
-/// Nanoseconds since the epoch. Context: control.
+/// Nanoseconds since the epoch. Context: outside hooks.
 pub fn wall_nanos() -> i64 {
     read(libc::CLOCK_REALTIME) as i64
 }

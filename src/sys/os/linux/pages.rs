@@ -18,7 +18,7 @@ pub fn mapped_bytes() -> u64 {
 /// threads write different slots, and a reader may find a mapping that comes or goes at that moment.
 static RANGES: [(AtomicUsize, AtomicUsize); 1024] = [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 1024];
 
-/// Start and length of our mappings, as far as they are known. Context: control.
+/// Start and length of our mappings, as far as they are known. Context: outside hooks.
 pub fn ranges() -> impl Iterator<Item = (usize, usize)> {
     RANGES
         .iter()
@@ -78,7 +78,7 @@ pub unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     MAPPED.fetch_sub(bytes as u64, Relaxed);
 }
 
-/// Makes a mapping larger or smaller; it may move. `None`, and nothing has changed, when the system refuses. Context: control.
+/// Makes a mapping larger or smaller; it may move. `None`, and nothing has changed, when the system refuses. Context: outside hooks.
 ///
 /// # Safety
 /// As for [`unmap`], but the contents stay, as far as the new size goes.

@@ -20,7 +20,7 @@
 //!    program: they are the innermost line. What debug information says of the same call makes way for it; functions
 //!    that the call's function was inlined into, or that jumped to it by a tail call, stay below.
 //! 2. **Allocator.** Without such a site, leading frames of the malloc family and of our own are cut.
-//! 3. **Seam.** The runtime's frames of a call from Go to C, or from C back to Go, are cut; of a Go function that is
+//! 3. **Crossing.** The runtime's frames of a call from Go to C, or from C back to Go, are cut; of a Go function that is
 //!    exported to C also what cgo generates under the same name in C, which only passes the call on. `runtime.goexit`
 //!    and wrappers that Go's compiler wrote are cut as Go's own profiles do.
 //! 4. **Stubs.** What cgo generates for a call, a C function and up to two Go functions, becomes one frame `C.x`, at the line of
@@ -62,7 +62,7 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
     };
     let rows = stack.rows();
     if rows.is_empty() {
-        // Number 0 collects what came when the stack table was full.
+        // Number 0 collects what came when the table of stacks was full.
         return vec![made(match record.id {
             0 => "[stacks beyond the limit]",
             OTHER_STACKS => "[other]",
@@ -76,14 +76,14 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
     let mut kept = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
         let name = stack.line(&row).map_or("", |line| &line.function);
-        let seam = is_runtime_seam(name);
+        let crossing = is_runtime_crossing(name);
         let wrapper = !stack.is_go(&row) && exported.as_deref() == Some(name);
         let file = stack.line(&row).map_or("", |line| &line.file);
         let allocator = is_allocator(name) || is_rust_allocator(file);
-        let gone = seam || wrapper || stack.is_go_machinery(&row) || (leaf && allocator);
+        let gone = crossing || wrapper || stack.is_go_machinery(&row) || (leaf && allocator);
         if let Some(function) = generated(name, EXPORTED) {
             exported = Some(function.to_owned());
-        } else if !seam {
+        } else if !crossing {
             exported = None;
         }
         leaf &= gone;
@@ -385,7 +385,7 @@ fn is_rust_allocator(file: &str) -> bool {
 }
 
 /// Rule 3: frames that Go's runtime puts between Go and C.
-fn is_runtime_seam(function: &str) -> bool {
+fn is_runtime_crossing(function: &str) -> bool {
     // The symbol table's name for an assembly function, where Go's own tables leave the suffix out.
     let function = function.strip_suffix(".abi0").unwrap_or(function);
     matches!(
@@ -412,7 +412,7 @@ fn c_stub(function: &str) -> Option<&str> {
     c_name(rest.split('.').next()?)
 }
 
-/// Rule 4, Go side: `x` for `path/of/pkg._Cfunc_x`, and for the helper beneath `C.malloc`, `C.CString` and `C.CBytes`.
+/// Rule 4, Go side: `x` for `path/of/pkg._Cfunc_x`, and for the helper that `C.malloc`, `C.CString` and `C.CBytes`.
 fn go_stub(function: &str) -> Option<&str> {
     let function = function.strip_suffix(".abi0").unwrap_or(function);
     // Dots within the last element of a package's path are escaped, so the first one ends it.
