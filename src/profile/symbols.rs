@@ -14,7 +14,9 @@
 //! Context: outside hooks.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use object::Object as _;
 
 use super::{Line, Symbolizer};
 use crate::sys::lock::Lock;
+use crate::sys::process;
 use crate::tables::frame::{Frame, ObjectId};
 use crate::tables::objects::Object;
 
@@ -149,9 +152,9 @@ fn files(object: &Object) -> Vec<PathBuf> {
         files.push(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug").into());
     }
     // The program's link leads to the file that runs, even after another one has taken its name.
-    const PROGRAM: &str = "/proc/self/exe";
-    if std::fs::read_link(PROGRAM).is_ok_and(|path| path == Path::new(&object.path)) {
-        files.push(PROGRAM.into());
+    let program = OsStr::from_bytes(process::PROGRAM_FILE.to_bytes());
+    if std::fs::read_link(program).is_ok_and(|path| path == Path::new(&object.path)) {
+        files.push(program.into());
     } else if object.path.contains('/') {
         // Not the kernel's own linux-vdso.so.1, for which there is no file.
         files.push(object.path.clone().into());

@@ -1,15 +1,17 @@
 //! When a dump is due: live memory has passed a limit or grown by a factor. A hook compares and wakes, nothing else.
 
-use core::cell::UnsafeCell;
 use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Relaxed, Release},
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use once_cell::race::OnceRef;
+
 use crate::sys::errno::ErrnoGuard;
 use crate::sys::futex;
+use crate::tables::arena::ARENA;
 use crate::tables::blocks;
 
 /// Why a dump is written.
@@ -64,18 +66,19 @@ const DEFAULT_GROWTH: f64 = 1.25;
 const LEAST_BASE: u64 = 32 << 20;
 const DEFAULT_KEEP: u32 = 16;
 
-struct Prefix(UnsafeCell<[u8; MAX_PREFIX]>);
-// SAFETY: written once, before PREFIX_LENGTH is set, and only read after that.
-unsafe impl Sync for Prefix {}
+/// What the environment says, with what it leaves open filled in.
+struct Dumps {
+    /// A copy: the environment may be written over.
+    prefix: &'static [u8],
+    /// 0: none.
+    signal: i32,
+    keep: u32,
+    /// `None`: neither `limit=` nor `grow=`.
+    growth: Option<f64>,
+}
 
-/// A copy: the environment may be written over.
-static PREFIX: Prefix = Prefix(UnsafeCell::new([0; MAX_PREFIX]));
-/// 0: no dumps. All of these are atomic because the first allocation, in any thread, sets them.
-static PREFIX_LENGTH: AtomicUsize = AtomicUsize::new(0);
-static SIGNAL: AtomicI32 = AtomicI32::new(0);
-static KEEP: AtomicU32 = AtomicU32::new(DEFAULT_KEEP);
-/// Bits of an f64; 0: neither `limit=` nor `grow=`.
-static GROWTH: AtomicU64 = AtomicU64::new(0);
+/// Empty: no dumps.
+static DUMPS: OnceRef<Dumps> = OnceRef::new();
 /// Whether the next threshold is the limit.
 static LIMIT_NEXT: AtomicBool = AtomicBool::new(false);
 /// Live bytes at which the next dump is due; read by every sample.
@@ -90,18 +93,21 @@ pub fn configure(settings: &DumpSettings) {
     let Some(prefix) = settings.prefix.filter(|prefix| prefix.len() <= MAX_PREFIX) else {
         return;
     };
-    // SAFETY: called once, and nobody reads before the length is set.
-    let room = unsafe { &mut *PREFIX.0.get() };
-    room.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
-    SIGNAL.store(settings.signal.unwrap_or(0), Relaxed);
-    KEEP.store(settings.keep.unwrap_or(DEFAULT_KEEP), Relaxed);
-    if settings.limit.is_some() || settings.grow.is_some() {
-        let factor = settings.grow.unwrap_or(DEFAULT_GROWTH);
-        GROWTH.store(factor.to_bits(), Relaxed);
+    let growth = (settings.limit.is_some() || settings.grow.is_some()).then(|| settings.grow.unwrap_or(DEFAULT_GROWTH));
+    let dumps = ARENA.copy_bytes(prefix).and_then(|prefix| {
+        ARENA.place(Dumps {
+            prefix,
+            signal: settings.signal.unwrap_or(0),
+            keep: settings.keep.unwrap_or(DEFAULT_KEEP),
+            growth,
+        })
+    });
+    let Some(dumps) = dumps else { return }; // without memory for a path there will be none for a profile
+    let _ = DUMPS.set(dumps); // called once
+    if let Some(factor) = growth {
         LIMIT_NEXT.store(settings.limit.is_some(), Relaxed);
         NEXT_DUMP_BYTES.store(settings.limit.unwrap_or((LEAST_BASE as f64 * factor) as u64), Relaxed);
     }
-    PREFIX_LENGTH.store(prefix.len(), Release);
 }
 
 /// To be called after a sample was inserted, with the live bytes: wakes the thread that writes dumps, if one is due. Context: hook.
@@ -135,18 +141,15 @@ pub fn wait() -> Reason {
     }
 }
 
-/// The prefix, when dumps are settings for. Context: outside hooks.
+/// The prefix, when dumps are asked for. Context: outside hooks.
 pub fn prefix() -> Option<&'static OsStr> {
-    let length = PREFIX_LENGTH.load(Acquire);
-    // SAFETY: once the length is set nobody writes.
-    let bytes = unsafe { &*PREFIX.0.get() }.get(..length)?;
-    (length != 0).then(|| OsStr::from_bytes(bytes))
+    DUMPS.get().map(|dumps| OsStr::from_bytes(dumps.prefix))
 }
 
 /// Sets the next threshold, as after a dump. Context: outside hooks.
 pub fn rearm(reason: Reason) {
     if reason != Reason::Signal {
-        let next = PASSED_AT.load(Relaxed) as f64 * f64::from_bits(GROWTH.load(Relaxed));
+        let next = PASSED_AT.load(Relaxed) as f64 * growth().unwrap_or(DEFAULT_GROWTH);
         NEXT_DUMP_BYTES.store((next as u64).max(1), Release);
         // It may have been passed while the profile was being made.
         check(blocks::live_bytes());
@@ -164,15 +167,19 @@ pub fn reset_in_child() {
 
 /// The number of the signal that asks for a dump; 0: none. Context: outside hooks.
 pub fn signal() -> i32 {
-    SIGNAL.load(Relaxed)
+    DUMPS.get().map_or(0, |dumps| dumps.signal)
 }
 
 /// How many files stay. Context: outside hooks.
 pub fn keep() -> usize {
-    KEEP.load(Relaxed) as usize
+    DUMPS.get().map_or(DEFAULT_KEEP, |dumps| dumps.keep) as usize
 }
 
 /// Whether there are thresholds. Context: outside hooks.
 pub fn has_thresholds() -> bool {
-    GROWTH.load(Relaxed) != 0
+    growth().is_some()
+}
+
+fn growth() -> Option<f64> {
+    DUMPS.get()?.growth
 }

@@ -52,6 +52,17 @@ impl Arena {
         NonNull::new(piece as *mut u8)
     }
 
+    /// `value`, in memory that lives as long as the process; `None` without memory. It is never dropped. Context: hook.
+    pub fn place<T>(&self, value: T) -> Option<&'static mut T> {
+        const { assert!(align_of::<T>() <= 8, "the arena aligns to 8 bytes") };
+        let place = self.allocate(size_of::<T>())?.cast::<T>().as_ptr();
+        // SAFETY: fresh memory of the right size and alignment, ours alone and never given back.
+        unsafe {
+            place.write(value);
+            Some(&mut *place)
+        }
+    }
+
     /// A copy of `bytes` that lives as long as the process. Context: hook.
     pub fn copy_bytes(&self, bytes: &[u8]) -> Option<&'static [u8]> {
         if bytes.is_empty() {

@@ -38,11 +38,9 @@ pub fn intern(text: &[u8]) -> Option<&'static [u8]> {
             }
             name = known.next;
         }
-        let place = ARENA.allocate(size_of::<Name>())?.cast::<Name>().as_ptr();
         let copy = ARENA.copy_bytes(text)?;
-        // SAFETY: fresh arena memory of the right size and alignment.
-        unsafe { place.write(Name { next: head, text: copy }) };
-        if bucket.compare_exchange(head, place, AcqRel, Acquire).is_ok() {
+        let name = ARENA.place(Name { next: head, text: copy })?;
+        if bucket.compare_exchange(head, name, AcqRel, Acquire).is_ok() {
             return Some(copy);
         }
     }

@@ -20,6 +20,8 @@ use core::sync::atomic::{
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use once_cell::race::OnceRef;
+
 mod static_program;
 pub use static_program::AT_START;
 
@@ -93,8 +95,11 @@ static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut())
 /// Entries by number.
 static BY_ID: [AtomicPtr<Entry>; MAX_OBJECTS] = [const { AtomicPtr::new(null_mut()) }; MAX_OBJECTS];
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The program itself, which is never closed; null until one of its frames is seen.
-static PROGRAM: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
+/// The program itself, which is never closed; empty until one of its frames is seen.
+static PROGRAM: OnceRef<Entry> = OnceRef::new();
+
+// SAFETY: entries are written before they are published, and only read after that; `next` leads to such an entry.
+unsafe impl Sync for Entry {}
 
 struct Loaded {
     map_start: u64,
@@ -165,8 +170,7 @@ impl Loaded {
 /// registry is full. Context: hook.
 #[inline]
 pub fn find(address: u64) -> Option<&'static Entry> {
-    // SAFETY: null or a published entry, which lives for ever.
-    match unsafe { PROGRAM.load(Acquire).as_ref() } {
+    match PROGRAM.get() {
         Some(program) if (program.map_start..program.map_end).contains(&address) => Some(program),
         _ => find_by_loader(address),
     }
@@ -193,7 +197,7 @@ fn find_by_loader(address: u64) -> Option<&'static Entry> {
                 let entry = unsafe { &*entry };
                 // Not as a static program is known before main, without its tables.
                 if entry.path.is_empty() && !entry.unwind_header.is_empty() {
-                    PROGRAM.store(core::ptr::from_ref(entry).cast_mut(), Release);
+                    let _ = PROGRAM.set(entry); // another thread may have been first, with the same
                 }
                 if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
                     slot.store(core::ptr::from_ref(entry).cast_mut(), Release);
@@ -221,7 +225,6 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     if NEXT_ID.load(Relaxed) as usize >= MAX_OBJECTS {
         return None;
     }
-    let place = ARENA.allocate(size_of::<Entry>())?.cast::<Entry>().as_ptr();
     let mut entry = Entry {
         identity: loaded.identity,
         next,
@@ -240,14 +243,13 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     };
     read_program_headers(loaded, &mut entry);
     static_program::add_tables(loaded, &mut entry);
+    let entry = ARENA.place(entry)?;
     let id = NEXT_ID.fetch_add(1, Relaxed);
     if id as usize >= MAX_OBJECTS {
         return None;
     }
     entry.id = ObjectId(id as u16);
-    // SAFETY: `place` is fresh arena memory of the right size and alignment.
-    unsafe { place.write(entry) };
-    Some(place)
+    Some(entry)
 }
 
 /// Fills in what the ELF program headers say, read from the object's own memory. Without an ELF header at the start of

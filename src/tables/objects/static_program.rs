@@ -11,12 +11,9 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{NonNull, null, null_mut};
-use core::sync::atomic::{
-    AtomicPtr,
-    Ordering::{Acquire, Release},
-};
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
+use once_cell::race::OnceRef;
 
 use super::{Entry, Loaded, ask_loader};
 use crate::sys::guard::Guard;
@@ -34,18 +31,15 @@ struct Program {
     unwind_limit: u64,
 }
 
-/// Null in every other program. Atomic, because threads that constructors started may look already.
-static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(null_mut());
-
-fn program() -> Option<&'static Program> {
-    // SAFETY: what was published lives for ever and doesn't change.
-    unsafe { PROGRAM.load(Acquire).as_ref() }
-}
+/// Empty in every other program. Threads that constructors started may look while it is set.
+static PROGRAM: OnceRef<Program> = OnceRef::new();
 
 /// The program, if it is static and holds `address`. Context: hook.
 #[inline]
 pub(super) fn holding(address: u64) -> Option<Loaded> {
-    let program = program().filter(|program| (program.start..program.end).contains(&address))?;
+    let program = PROGRAM
+        .get()
+        .filter(|program| (program.start..program.end).contains(&address))?;
     let header = match program.unwind_header {
         [] => 0,
         header => header.as_ptr() as u64,
@@ -60,7 +54,7 @@ pub(super) fn holding(address: u64) -> Option<Loaded> {
 
 /// The index that the program headers don't lead to. Context: hook.
 pub(super) fn add_tables(loaded: &Loaded, entry: &mut Entry) {
-    let Some(program) = program().filter(|program| program.unwind_limit != 0) else {
+    let Some(program) = PROGRAM.get().filter(|program| program.unwind_limit != 0) else {
         return;
     };
     if program.unwind_header.as_ptr() as u64 == loaded.unwind_header {
@@ -94,11 +88,8 @@ extern "C" fn learn() {
     {
         (found.unwind_header, found.unwind_limit) = (index, limit);
     }
-    if let Some(place) = ARENA.allocate(size_of::<Program>()) {
-        let place = place.cast::<Program>().as_ptr();
-        // SAFETY: fresh arena memory of the right size and alignment.
-        unsafe { place.write(found) };
-        PROGRAM.store(place, Release);
+    if let Some(program) = ARENA.place(found) {
+        let _ = PROGRAM.set(program); // before main there is nobody else
     }
 }
 
@@ -296,7 +287,7 @@ mod tests {
     #[test]
     fn a_program_whose_loader_answers_is_left_alone() {
         learn();
-        assert!(program().is_none());
+        assert!(PROGRAM.get().is_none());
         assert!(holding(learn as *const () as u64).is_none());
     }
 }
