@@ -6,7 +6,7 @@
 //!   Symbolizer ┘   (this file)        (frames.rs)          └─> text: what debug=1 shows    (Format::Text)
 //! ```
 //!
-//! - [`names`] reads the table in which the Go side hands over the names of its addresses;
+//! - [`go_names`] reads the table in which the Go side hands over the names of its addresses;
 //! - `frames` decides which frames a person sees where C and Go meet;
 //! - `intern` gives locations, functions and strings their numbers;
 //! - `mapping` finds the object behind an address;
