@@ -9,7 +9,7 @@ fn main() {
     // A processor's folder says how C code finds its caller's registers.
     let processor = format!("src/sys/arch/{}", var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
     let files = ["src/hook/variadic.c", "src/hook/backing.c"];
-    for file in files.iter().copied().chain(["include/cgoheap_real.h", &processor]) {
+    for file in files.iter().copied().chain(["include/cgoheap_backing.h", &processor]) {
         println!("cargo::rerun-if-changed={file}");
     }
     cc::Build::new()

@@ -4,9 +4,9 @@
  * Include this header in a cgo preamble or a .c file, or give the compiler `-include cgoheap.h`: calls of malloc, free
  * and their relatives then go through the profiler. See the README for which way sees what.
  *
- * Conventions: sizes are in bytes; all functions may be called from any thread; strings that go in are copied; results
- * are negative errno-like codes of `enum cgoheap_result` only where it says so. Nothing here sets errno unless the
- * function that it stands for does.
+ * Conventions: sizes are in bytes; all functions may be called from any thread; strings that go in are copied. Functions that
+ * return int, and don't stand for one of libc's, return a number of `enum cgoheap_result`: 0 for success, 1 to 7 for what
+ * went wrong. Nothing here sets errno unless the function that it stands for does.
  */
 /* `-include` reaches .S files too, which hold no C, and, in CGO_CFLAGS, our own Go package, which says when it wants it. */
 #if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__) && !defined(CGOHEAP_SKIP)
@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* ------------------------------------------------------------------ control: for Go, Rust and C programs alike */
+/* ----------------------------------------------------------- settings and totals: for Go, Rust and C programs alike */
 
 /* Version of this contract. The Go package refers to it by name, so that a stale archive fails to link. */
 extern const unsigned int cgoheap_abi_1;
@@ -52,8 +52,8 @@ struct cgoheap_stats {
     unsigned long long samples, live_samples, stacks;
     unsigned long long own_bytes; /* memory that cgoheap has mapped for its tables */
     unsigned long long go_frames; /* 0 not asked for, 1 joined, 2 the check at start failed */
-    unsigned long long interpose; /* the whole-process door: enum cgoheap_interpose_state of cgoheap_real.h */
-    /* lost, cut or mended, by reason */
+    unsigned long long interpose; /* what go/interpose captures: enum cgoheap_interpose_state of cgoheap_backing.h */
+    /* lost, cut or corrected, by reason */
     unsigned long long samples_no_memory, samples_lock_busy, stacks_table_full, frees_lock_busy, frees_unseen;
     unsigned long long stacks_too_deep, stacks_no_unwind_info, stacks_bad_unwind_info, stacks_unreadable;
     unsigned long long stacks_go_system, stacks_go_off, stacks_bad_go, modules_table_full;
@@ -80,12 +80,12 @@ int cgoheap_write_profile(const char *path);
 /* Dumps: profiles that are written by themselves when the environment asks for it, CGOHEAP=dump=PREFIX with limit=BYTES,
    grow=FACTOR or signal=SIGUSR2; see docs/dumps.md. A Go program needs none of these functions.
 
-   cgoheap_dump_start starts a thread that obeys limit= and grow= in a program without Go; all signals are blocked in it.
+   cgoheap_dump_start starts a thread that dumps by limit= and grow= in a program without Go; all signals are blocked in it.
    CGOHEAP_ERR_ARGUMENT when neither is asked for, or when it runs already. The child of a fork has no such thread, and may
    start its own. */
 int cgoheap_dump_start(void);
 
-/* The road that the Go package takes: what is asked for, then wait, make a profile and store it, for ever. */
+/* Used by the Go package: it asks what the environment says, then waits, makes a profile and stores it, for ever. */
 enum cgoheap_dump_reason { CGOHEAP_DUMP_LIMIT = 0, CGOHEAP_DUMP_GROW = 1, CGOHEAP_DUMP_SIGNAL = 2 };
 
 /* Sets `*automatic` to whether limit= or grow= was given, and `*signal` to the number of the signal, 0 for none. Says on
@@ -99,7 +99,7 @@ int cgoheap_dump_wait(int *reason);
    profile could be made; only the threshold is set. */
 int cgoheap_dump_store(const void *bytes, size_t length, int reason);
 
-/* --------------------------------------------------------------------- snapshots: the road that the Go package takes
+/* ------------------------------------------------------------------------------- snapshots: used by the Go package
 
    take -> go_pcs -> (name them in Go) -> name_go -> encode -> buffer_free, free
 
@@ -218,8 +218,8 @@ void cgoheap_go_refuse(void);
 
 /* ---------------------------------------------------------------------------------------------------------- hooks
 
-   What the functions below stand for, they do, results and errno included; besides, they book the block. The forms
-   with `_at` also take the place of the call, which becomes the leaf of the profile, exact in a stripped binary too.
+   Each function below does what libc's function of that name does, results and errno included, and records the block. The
+   forms with `_at` also take the place of the call, which becomes the leaf of the profile, exact in a stripped binary too.
    `file` and `func` are read during the call only. A null `file` means no place known.
    A block may be freed by cgoheap_free, by plain free, or by realloc of either kind. */
 

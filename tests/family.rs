@@ -198,7 +198,7 @@ fn places() -> Vec<Place> {
             let list = part(text, "= {", "}").split(',').map(|name| name.trim().to_owned());
             list.filter(|name| !name.is_empty()).collect()
         }),
-        fields("include/cgoheap_real.h", |text| between(text, "(*", ")(")),
+        fields("include/cgoheap_backing.h", |text| between(text, "(*", ")(")),
         place(
             "src/profile/frames.rs",
             "functions that are cut",

@@ -88,7 +88,7 @@ static void to_the_hooks(void) {
     FAST(TO_REAL)
 }
 
-static void past_the_hooks(const struct cgoheap_real_functions *functions) {
+static void past_the_hooks(const struct cgoheap_backing_functions *functions) {
 #define TO_FUNCTION(name) target_##name = (void *)functions->name;
     EACH(TO_FUNCTION)
 #define PAST(name) unsampled_##name = (void *)functions->name;
@@ -97,7 +97,7 @@ static void past_the_hooks(const struct cgoheap_real_functions *functions) {
 }
 
 /* The functions that `scope` finds. False, and nothing is changed, unless all are there. */
-static int look_up(void *scope, struct cgoheap_real_functions *found) {
+static int look_up(void *scope, struct cgoheap_backing_functions *found) {
 #define LOOK_UP(name) *(void **)&found->name = dlsym(scope, #name);
     EACH(LOOK_UP)
     *(void **)&found->malloc_usable_size = dlsym(scope, "malloc_usable_size");
@@ -120,7 +120,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     if (ours == 0) {
         state = CGOHEAP_INTERPOSE_ASIDE;
         past_the_hooks(&cgoheap_libc);
-        struct cgoheap_real_functions program = {
+        struct cgoheap_backing_functions program = {
             malloc,         free,          calloc,   realloc,             real_reallocarray,
             posix_memalign, aligned_alloc, memalign, cgoheap_libc.valloc, cgoheap_libc.pvalloc,
             malloc_usable_size,
@@ -136,7 +136,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     if (!in_executable())
         return; /* to be continued in the constructor */
     void *next = dlsym(RTLD_NEXT, "malloc");
-    struct cgoheap_real_functions others;
+    struct cgoheap_backing_functions others;
     if (next != NULL && !cgoheap_is_libc_malloc(next) && look_up(RTLD_NEXT, &others)) {
         cgoheap_real = others;
         to_the_hooks();
@@ -146,7 +146,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
 /* In a shared library: what does the process call malloc? */
 static void decide_in_library(void) {
     void *process = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
-    struct cgoheap_real_functions global;
+    struct cgoheap_backing_functions global;
     if (process == NULL || !look_up(process, &global) || same((uintptr_t)global.malloc, (uintptr_t)own_malloc))
         return;
     state = CGOHEAP_INTERPOSE_ASIDE;

@@ -62,8 +62,8 @@ static void *glibc_aligned_alloc(size_t alignment, size_t size) {
     }
 
 /* Takes the place of the archive's weak table. */
-struct cgoheap_real_functions cgoheap_real = GLIBC;
+struct cgoheap_backing_functions cgoheap_real = GLIBC;
 
-const struct cgoheap_real_functions cgoheap_libc = GLIBC;
+const struct cgoheap_backing_functions cgoheap_libc = GLIBC;
 
 int cgoheap_is_libc_malloc(void *function) { return function == dlsym(RTLD_NEXT, "__libc_malloc"); }

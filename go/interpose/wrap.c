@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "cgoheap.h"
-#include "cgoheap_real.h"
+#include "cgoheap_backing.h"
 #include "entries.h"
 
 void *__real_malloc(size_t);
@@ -53,7 +53,7 @@ static void *real_reallocarray(void *block, size_t count, size_t size) {
 }
 
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
-struct cgoheap_real_functions cgoheap_real = {
+struct cgoheap_backing_functions cgoheap_real = {
     __real_malloc,        __real_free,     __real_calloc, __real_realloc, real_reallocarray, __real_posix_memalign,
     __real_aligned_alloc, __real_memalign, __real_valloc, __real_pvalloc, malloc_usable_size,
 };

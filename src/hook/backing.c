@@ -7,9 +7,9 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-#include "cgoheap_real.h"
+#include "cgoheap_backing.h"
 
-__attribute__((weak)) struct cgoheap_real_functions cgoheap_real = {
+__attribute__((weak)) struct cgoheap_backing_functions cgoheap_real = {
     malloc,   free,   calloc,  realloc,           reallocarray, posix_memalign, aligned_alloc,
     memalign, valloc, pvalloc, malloc_usable_size,
 };

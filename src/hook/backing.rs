@@ -1,9 +1,9 @@
 //! The backing allocator: what the program calls malloc, whichever that is, or, when the whole process is captured, the C
-//! library's own behind the program's malloc. The linker decides which one: see `include/cgoheap_real.h`.
+//! library's own behind the program's malloc. The linker decides which one: see `include/cgoheap_backing.h`.
 
 use core::ffi::{c_int, c_void};
 
-/// The backing functions: `struct cgoheap_real_functions`. The entries find them by their offset.
+/// The backing functions: `struct cgoheap_backing_functions`. The entries find them by their offset.
 #[repr(C)]
 pub struct Backing {
     /// `malloc`.

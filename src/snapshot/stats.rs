@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::tables::counters::Lost;
 
-/// What of the process go/interpose captures (`enum cgoheap_interpose_state` of `include/cgoheap_real.h`).
+/// What of the process go/interpose captures (`enum cgoheap_interpose_state` of `include/cgoheap_backing.h`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Interpose {
