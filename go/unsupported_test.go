@@ -26,7 +26,7 @@ func TestEverythingSaysThatItIsUnsupported(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	cgoheap.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/debug/pprof/cgoheap", nil))
-	if w.Code != http.StatusNotImplemented || !strings.Contains(w.Body.String(), "needs linux/amd64 and cgo") {
+	if w.Code != http.StatusNotImplemented || !strings.Contains(w.Body.String(), "needs "+capi.Platforms+" and cgo") {
 		t.Errorf("status %d, %s", w.Code, w.Body)
 	}
 	if pprof.Lookup("cgoheap") != nil {
