@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
 
 	"github.com/cgoheap/cgoheap/go/internal/calibrate"
 	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 )
 
 // ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another platform than
@@ -52,11 +54,22 @@ func writeProfile(w io.Writer, debug int) error {
 	if !capi.Supported {
 		return ErrUnsupported
 	}
-	if err := encoders.acquire(context.Background()); err != nil {
-		return err
+	// net/http/pprof hands its ResponseWriter over, and of those any number may come; the program's own calls wait as long as
+	// they have to.
+	answer, served := w.(http.ResponseWriter)
+	if served && !indexed.tryAcquire() {
+		serving.Busy(answer, 1, errBusy.Error())
+		return errBusy
 	}
-	data, err := collect(debug, capi.Filter{})
-	encoders.release() // before the write, which may be as slow as its reader
+	err := encoders.acquire(context.Background())
+	var data []byte
+	if err == nil {
+		data, err = collect(debug, capi.Filter{})
+		encoders.release() // before the write, which may be as slow as its reader
+	}
+	if served {
+		indexed.release()
+	}
 	if err != nil {
 		return err
 	}
@@ -71,8 +84,17 @@ func collect(debug int, filter capi.Filter) ([]byte, error) {
 		return nil, err
 	}
 	defer s.Free()
+	if debug != 0 {
+		if err := s.Limit(textStacks - 1); err != nil {
+			return nil, err
+		}
+	}
 	return s.Encode(debug)
 }
+
+// textStacks is how many stacks a profile has as text, which is for people: the largest. The rest is one, "[other]". All of
+// 20,000 stacks of 50 frames would be 170 MB of it.
+const textStacks = 1000
 
 // The results of the checks at start, which [ReadStats] hands on; empty when all is well. Written while the package is
 // initialised and never after that.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/garbage"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 )
 
 // maxSeconds is the longest time that ?seconds= may ask for.
@@ -32,9 +33,15 @@ const maxSeconds = 3600
 //     values are inuse values. It can't be combined with seconds, ages or gc.
 //
 // Headers, errors, write deadlines and cancellation are like those of net/http/pprof. A query that makes no sense is
-// answered by 400 and a text that says why, methods other than GET and HEAD by 405. Four profiles at a time are made,
-// and four requests at a time may wait for their seconds to pass; more than that are answered by 503 with Retry-After.
-// The limits hold for the process, not for each handler. Where the profile isn't supported, the answer is 501.
+// answered by 400 and a text that says why, methods other than GET and HEAD by 405. Where the profile isn't supported, the
+// answer is 501.
+//
+// A request can't hurt the process. Four profiles at a time are made, and four requests at a time may wait for their seconds
+// to pass; more than that are answered by 503 with Retry-After. Making one takes a copy of the table of stacks, which has
+// 96 MiB at most, and a few times the size of the profile; waiting takes the copy. No place is held while an answer is sent:
+// a reader that takes less than 64 KiB in ten seconds is cut off, and so is the oldest of more than 32 that have not read
+// theirs. The limits hold for the process, not for each handler. What a page of another site makes a browser ask for is
+// answered by 403: a link may lead to a profile, but not to one with gc=1 or seconds.
 //
 // Beside net/http/pprof, register it with the method in the pattern, or the mux panics:
 //
@@ -56,7 +63,10 @@ type query struct {
 // parseQuery reads the parameters of a request; the error is for the client.
 func parseQuery(r *http.Request) (query, error) {
 	var q query
-	values := r.URL.Query()
+	values, err := serving.ParseQuery(r, "debug", "gc", "seconds", "min_age", "max_age", "ages", "peak")
+	if err != nil {
+		return q, err
+	}
 	if text := values.Get("debug"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n > 2 {
@@ -104,6 +114,9 @@ func parseQuery(r *http.Request) (query, error) {
 		*age = d
 		q.filter.ByAge = true
 	}
+	if q.filter.MaxAge != 0 && q.filter.MinAge > q.filter.MaxAge {
+		return q, fmt.Errorf("nothing is older than min_age=%v and younger than max_age=%v", q.filter.MinAge, q.filter.MaxAge)
+	}
 	if q.filter.Peak && (q.filter.ByAge || q.gc) {
 		return q, errors.New("the peak is over: peak can't be combined with ages, min_age, max_age or gc")
 	}
@@ -111,19 +124,22 @@ func parseQuery(r *http.Request) (query, error) {
 }
 
 func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		serveError(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed - use GET or HEAD", r.Method))
+	if !serving.Method(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
 	if !capi.Supported {
-		serveError(w, http.StatusNotImplemented, ErrUnsupported.Error())
+		serving.Error(w, http.StatusNotImplemented, ErrUnsupported.Error())
 		return
 	}
 	q, err := parseQuery(r)
 	if err != nil {
-		serveError(w, http.StatusBadRequest, err.Error())
+		serving.Error(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	// What collects garbage, and what holds one of few places for long, is not for the pages of other sites to ask.
+	if serving.Refuse(w, r, q.gc || q.seconds != 0) {
 		return
 	}
 	if r.Method == http.MethodHead { // the headers need no profile
@@ -135,6 +151,7 @@ func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		data, err = snapshotProfile(r.Context(), q)
 	} else {
 		configureWriteDeadline(w, r, q.seconds)
+		began = began.Add(time.Duration(q.seconds) * time.Second)
 		data, err = deltaProfile(r.Context(), q)
 	}
 	if err != nil {
@@ -142,7 +159,7 @@ func (handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	setHeaders(w, q)
-	w.Write(data) // an error means that the client has gone
+	serving.Send(w, r, began, data)
 }
 
 // errBusy is the answer of snapshotProfile and deltaProfile to one request too many.
@@ -230,24 +247,13 @@ func serveFailure(w http.ResponseWriter, q query, err error) {
 		if q.seconds != 0 {
 			retry = min(q.seconds, 30)
 		}
-		w.Header().Set("Retry-After", strconv.Itoa(retry))
-		serveError(w, http.StatusServiceUnavailable,
+		serving.Busy(w, retry,
 			fmt.Sprintf("%v - at most %d are made, and at most %d wait for their seconds to pass", err, maxProfiles, maxProfiles))
 	case errors.Is(err, context.DeadlineExceeded):
-		serveError(w, http.StatusRequestTimeout, err.Error())
+		serving.Error(w, http.StatusRequestTimeout, err.Error())
 	default:
-		serveError(w, http.StatusInternalServerError, err.Error())
+		serving.Error(w, http.StatusInternalServerError, err.Error())
 	}
-}
-
-// serveError answers with a text, in the form in which `go tool pprof` shows it to its user.
-func serveError(w http.ResponseWriter, status int, text string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Go-Pprof", "1")
-	h.Del("Content-Disposition")
-	w.WriteHeader(status)
-	fmt.Fprintln(w, text)
 }
 
 // configureWriteDeadline adds the wait to the time that the server allows for an answer.

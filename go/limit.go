@@ -36,7 +36,13 @@ var (
 	// deltas limits the requests that wait for ?seconds= to pass: each keeps a copy of the tables. It is apart from
 	// encoders, so that a request that waits takes no place from a profile of this moment.
 	deltas = make(limit, maxProfiles)
+	// indexed limits the requests to the index page of net/http/pprof that want the profile: those that wait for their turn,
+	// and those whose profile is being made.
+	indexed = make(limit, maxIndexed)
 )
 
-// maxProfiles is the number of places in each.
-const maxProfiles = 4
+const (
+	// maxProfiles is the number of places in encoders, and in deltas.
+	maxProfiles = 4
+	maxIndexed  = 32
+)

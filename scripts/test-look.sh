@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of tests/look: programs with one disease of the memory each, judged by the page of package look, and the page in a
-# real browser. The archive is there already.
+# real browser. And of tests/routers: the page behind the routers that programs use. The archive is there already.
 #
 #     scripts/test-look.sh          all of them
 #     scripts/test-look.sh picture  make docs/look.png and docs/look-flame.png only
@@ -28,3 +28,6 @@ cd tests/look
 go vet ./...
 # Three at a time: the programs mostly wait.
 go test -timeout 15m -parallel 3 ./...
+cd ../routers
+go vet ./...
+go test -timeout 5m ./...

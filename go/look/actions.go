@@ -2,6 +2,7 @@ package look
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/garbage"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
@@ -29,36 +31,72 @@ func (a *actions) text() string {
 	return a.last
 }
 
+// maxForm bounds the body of a POST.
+const maxForm = 4 << 10
+
+// refused says why a request for a change isn't served; it is empty when it is. See hosts.go for the names.
+//
+// What a page sends carries the token that only a reader of the page has. Without it, a browser has to say by its headers that
+// the request is from the page's origin, and by a name that is ours; so does what isn't a browser, and sends none of them.
+func refused(w http.ResponseWriter, r *http.Request) (status int, why string) {
+	h := r.Header
+	site, origin := h.Get("Sec-Fetch-Site"), h.Get("Origin")
+	if site != "" && site != "same-origin" && site != "none" {
+		return http.StatusForbidden, "a page of another site asked for this"
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return http.StatusBadRequest, "the form can't be read: " + err.Error()
+	}
+	if !mayChange(r) {
+		return http.StatusForbidden, fmt.Sprintf("over plain http the name %.100q may be anybody's (DNS rebinding) - use the address of the server, localhost, or https", hostName(r))
+	}
+	if token := r.PostForm.Get("token"); token != "" {
+		if subtle.ConstantTimeCompare([]byte(token), []byte(server.token)) != 1 {
+			return http.StatusForbidden, "the page is from before the process started - load it again"
+		}
+		return 0, ""
+	}
+	switch {
+	case !ownName(hostName(r)):
+		return http.StatusForbidden, fmt.Sprintf("under the name %.100q this needs the token that is in the page's form - press its button, or use the address of the server", hostName(r))
+	case site == "" && origin != "" && !serving.FromHost(r, origin), site == "" && origin == "" && h.Get("Referer") != "" && !serving.FromHost(r, h.Get("Referer")):
+		return http.StatusForbidden, "a page of another site asked for this, or a proxy has changed the name of the host - press the button in the page, which sends a token"
+	}
+	return 0, ""
+}
+
 // serveAction serves a button: POST only, then back to the page.
 func serveAction(act func(context.Context) (string, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", "POST")
-			http.Error(w, "use POST", http.StatusMethodNotAllowed)
+		if !serving.Method(w, r, http.MethodPost) {
+			return
+		}
+		if status, why := refused(w, r); why != "" {
+			serving.Error(w, status, why)
 			return
 		}
 		a := &server.actions
 		if !a.busy.TryLock() {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "another gc or trim is running", http.StatusServiceUnavailable)
+			serving.Busy(w, 1, "another gc or trim is running")
 			return
 		}
 		defer a.busy.Unlock()
 		before, err := measure()
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			serving.Error(w, statusOf(err), err.Error())
 			return
 		}
 		name, err := act(r.Context())
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			serving.Error(w, statusOf(err), err.Error())
 			return
 		}
 		memory.AskMallocNext()
 		server.history.Take() // the verdict is to know of it
 		after, err := measure()
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			serving.Error(w, statusOf(err), err.Error())
 			return
 		}
 		if name == trimName {

@@ -3,12 +3,16 @@ package look
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 )
 
 const (
@@ -20,52 +24,73 @@ const (
 	// is one.
 	deltaSamples = 16000
 	maxSamples   = 1 << 20
-	// idleConsumer: one that has not asked for so long may be forgotten for a new one.
-	idleConsumer = 10 * time.Minute
+	// maxEvicted is how many names of forgotten consumers are remembered.
+	maxEvicted = 256
 )
 
 // consumers holds what each scraper has been told: the values of its last profile, without stacks.
 type consumers struct {
-	mu  sync.Mutex // protects all
-	all map[string]*consumer
+	mu      sync.Mutex // protects all, evicted and seen of each
+	all     map[string]*consumer
+	evicted []string // newest last
 }
 
 type consumer struct {
-	mu   sync.Mutex // held while a profile is made for it
-	told *capi.Snapshot
-	seen time.Time // protected by consumers.mu
+	mu       sync.Mutex // held while a profile is made for it
+	told     *capi.Snapshot
+	returned bool        // it had been evicted: what it was told before isn't known any more
+	gone     atomic.Bool // evicted: whoever holds mu forgets it
+	seen     time.Time   // protected by consumers.mu
 }
 
-// get returns the consumer of that name; nil when there are too many.
+// get returns the consumer of that name. When there are too many, a new one takes the place of the one that has not asked for
+// the longest time, so that nobody can keep others out.
 func (c *consumers) get(id string) *consumer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
 	found := c.all[id]
 	if found == nil {
 		if len(c.all) >= maxConsumers {
-			oldest := ""
-			for name, other := range c.all {
-				if oldest == "" || other.seen.Before(c.all[oldest].seen) {
-					oldest = name
-				}
-			}
-			other := c.all[oldest]
-			if now.Sub(other.seen) < idleConsumer || !other.mu.TryLock() {
-				return nil
-			}
-			other.forget()
-			other.mu.Unlock()
-			delete(c.all, oldest)
+			c.evict()
 		}
 		if c.all == nil {
 			c.all = map[string]*consumer{}
 		}
 		found = &consumer{}
+		if i := slices.Index(c.evicted, id); i >= 0 {
+			found.returned = true
+			c.evicted = slices.Delete(c.evicted, i, i+1)
+		}
 		c.all[id] = found
 	}
-	found.seen = now
+	found.seen = time.Now()
 	return found
+}
+
+// evict forgets the consumer that has not asked for the longest time.
+func (c *consumers) evict() {
+	oldest := ""
+	var other *consumer
+	for name, c := range c.all {
+		if other == nil || c.seen.Before(other.seen) {
+			oldest, other = name, c
+		}
+	}
+	if len(c.evicted) == maxEvicted {
+		c.evicted = slices.Delete(c.evicted, 0, 1)
+	}
+	c.evicted = append(c.evicted, oldest)
+	delete(c.all, oldest)
+	other.gone.Store(true)
+	other.forgetIfGone()
+}
+
+// forgetIfGone frees what an evicted consumer was told, unless a profile is being made for it: then that ends by it.
+func (c *consumer) forgetIfGone() {
+	if c.gone.Load() && c.mu.TryLock() {
+		c.forget()
+		c.mu.Unlock()
+	}
 }
 
 func (c *consumer) forget() {
@@ -79,58 +104,62 @@ func (c *consumer) forget() {
 // values are those since this consumer's last request, or since the program started; the inuse values are of this moment.
 // Nothing is negative. Parameters of the query:
 //
-//   - id=NAME: keeps the consumers apart that want the same data; at most 8, and one that didn't ask for ten minutes
-//     makes room for a new one. Without it, it is the consumer with the empty name.
+//   - id=NAME: keeps the consumers apart that want the same data; at most 8. A new one takes the place of the one that has not
+//     asked for the longest time; when that one comes back, its alloc values begin again at that moment, so that nothing is
+//     added up twice. Without it, it is the consumer with the empty name.
 //   - max=N: at most N samples, 16,000 unless it is set, as Pyroscope takes them; the largest are kept, and what the
 //     rest adds up to is the sample [other].
 func Delta() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		if r.Method != http.MethodGet {
-			h.Set("Allow", "GET")
-			http.Error(w, "use GET: the answer counts as told", http.StatusMethodNotAllowed)
+		began := time.Now()
+		// Each answer counts as told. HEAD isn't served, therefore, and no page of another site may ask.
+		if !serving.Method(w, r, http.MethodGet) || serving.Refuse(w, r, true) {
 			return
 		}
-		id := r.URL.Query().Get("id")
-		if len(id) > maxID {
-			http.Error(w, fmt.Sprintf("id has more than %d bytes", maxID), http.StatusBadRequest)
+		query := serving.Query(w, r, "id", "max")
+		if query == nil {
+			return
+		}
+		id := query.Get("id")
+		if len(id) > maxID || !utf8.ValidString(id) {
+			serving.Error(w, http.StatusBadRequest, fmt.Sprintf(`invalid value %.100q for "id" - must be text of at most %d bytes`, id, maxID))
 			return
 		}
 		limit := deltaSamples
-		if text := r.URL.Query().Get("max"); text != "" {
+		if text := query.Get("max"); text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil || n < 1 || n > maxSamples {
-				http.Error(w, fmt.Sprintf("invalid value %q for max - must be from 1 to %d", text, maxSamples), http.StatusBadRequest)
+				serving.Error(w, http.StatusBadRequest, fmt.Sprintf(`invalid value %.100q for "max" - must be from 1 to %d`, text, maxSamples))
 				return
 			}
 			limit = n
 		}
-		c := server.deltas.get(id)
-		if c == nil {
-			h.Set("Retry-After", "60")
-			http.Error(w, fmt.Sprintf("there are %d consumers already", maxConsumers), http.StatusServiceUnavailable)
+		leave := serving.Enter(w, r, profileGate)
+		if leave == nil {
 			return
 		}
-		data, err := c.next(limit)
+		defer leave()
+		data, err := server.deltas.get(id).next(limit)
 		if err != nil {
-			status := http.StatusInternalServerError
 			if !capi.Supported {
-				status = http.StatusNotImplemented
 				err = cgoheap.ErrUnsupported
 			}
-			http.Error(w, err.Error(), status)
+			serving.Error(w, statusOf(err), err.Error())
 			return
 		}
+		leave()
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Content-Disposition", `attachment; filename="delta_cgoheap"`)
-		w.Write(data)
+		serving.Send(w, r, began, data)
 	})
 }
 
 // next makes the consumer's next profile.
 func (c *consumer) next(limit int) ([]byte, error) {
 	c.mu.Lock()
+	defer c.forgetIfGone()
 	defer c.mu.Unlock()
 	s, err := capi.Take()
 	if err != nil {
@@ -141,7 +170,11 @@ func (c *consumer) next(limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.Since(c.told)
+	earlier := c.told
+	if earlier == nil && c.returned {
+		earlier = told
+	}
+	err = s.Since(earlier)
 	if err == nil {
 		err = s.Limit(limit - 1)
 	}

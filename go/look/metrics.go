@@ -6,21 +6,28 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 	"unicode"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 )
 
 // serveMetrics serves the numbers in the text format of Prometheus.
 func serveMetrics(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "use GET", http.StatusMethodNotAllowed)
-		return
+	began := time.Now()
+	var data []byte
+	if r.Method != http.MethodHead {
+		leave := serving.Enter(w, r, metricsGate)
+		if leave == nil {
+			return
+		}
+		data = prometheus()
+		leave()
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Write(prometheus())
+	serving.Send(w, r, began, data)
 }
 
 // prometheus writes the text format: https://prometheus.io/docs/instrumenting/exposition_formats/

@@ -6,17 +6,18 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
 	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
+	"github.com/cgoheap/cgoheap/go/internal/serving"
 	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
 
@@ -35,26 +36,29 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(pageText))
 
 type page struct {
-	Program, Nonce, URL, Path string
-	AgeQuery                  string
-	PID                       int
-	Verdict                   verdict.Verdict
-	Share                     string // of the call that a C leak is from
-	Window                    string
-	Moments                   int
-	Problems                  []string
-	Lines                     []line
-	RSS                       uint64
-	RSSSize                   string
-	Large                     []string
-	Groups                    []group
-	Last                      string
-	Starts                    []startOption
-	Stacks                    stackTables
-	Age, Coverage, Rate, Now  string
-	Peak                      string
-	Flames                    []flameLink
-	Series                    chart
+	Program, Nonce           string
+	URL                      string // of the page's folder; empty: not known
+	Token                    string // of the buttons; empty: they aren't served here
+	Host, AddressURL         string
+	AgeQuery                 string
+	PID                      int
+	Verdict                  verdict.Verdict
+	Share                    string // of the call that a C leak is from
+	Window                   string
+	Moments                  int
+	Problems                 []string
+	Lines                    []line
+	RSS                      uint64
+	RSSSize                  string
+	Large                    []string
+	Groups                   []group
+	Last                     string
+	Starts                   []startOption
+	Stacks                   stackTables
+	Age, Coverage, Rate, Now string
+	Peak                     string
+	Flames                   []flameLink
+	Series                   chart
 }
 
 // line is a part of RSS.
@@ -128,58 +132,86 @@ func newSeries(moments []moment) series {
 }
 
 func servePage(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "use GET", http.StatusMethodNotAllowed)
+	began := time.Now()
+	query := serving.Query(w, r, "since", "age")
+	if query == nil {
+		return
+	}
+	var asked request
+	if err := asked.read(query); err != nil {
+		serving.Error(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	if !capi.Supported {
-		http.Error(w, cgoheap.ErrUnsupported.Error(), http.StatusNotImplemented)
+		serving.Error(w, http.StatusNotImplemented, cgoheap.ErrUnsupported.Error())
 		return
 	}
-	p, err := newPage(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	nonce := rand.Text()
 	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, p); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+	if r.Method != http.MethodHead {
+		leave := serving.Enter(w, r, pageGate)
+		if leave == nil {
+			return
+		}
+		defer leave()
+		p, err := newPage(r, &asked)
+		if err != nil {
+			serving.Error(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		p.Nonce = nonce
+		if err := pageTemplate.Execute(&out, p); err != nil {
+			serving.Error(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		leave()
 	}
-	servePageText(w, out.Bytes(), p.Nonce)
+	pageHeaders(w, nonce)
+	serving.Send(w, r, began, out.Bytes())
 }
 
-// servePageText answers with a page whose style and script carry the nonce; nothing else in it runs or is loaded.
-func servePageText(w http.ResponseWriter, text []byte, nonce string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; img-src data:; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", nonce, nonce))
-	w.Write(text)
+// request is what the query of the page asks for.
+type request struct {
+	since time.Time // that growth is counted from; zero: the begin of the verdict's window
+	age   time.Duration
 }
 
-func newPage(r *http.Request) (*page, error) {
-	// Since the moment that the reader asks for; else since the beginning of the verdict's window.
-	var since time.Time
-	if ms, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64); err == nil {
-		since = time.UnixMilli(ms)
+func (q *request) read(values url.Values) error {
+	if text := values.Get("since"); text != "" {
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+			return fmt.Errorf(`invalid value %.100q for "since" - must be a time in milliseconds since 1970`, text)
+		}
+		q.since = time.UnixMilli(ms)
 	}
-	age := oldAge
-	if seconds, err := time.ParseDuration(r.URL.Query().Get("age")); err == nil && seconds >= 0 {
-		age = seconds
+	q.age = oldAge
+	if text := values.Get("age"); text != "" {
+		age, err := time.ParseDuration(text)
+		if err != nil || age <= 0 {
+			return fmt.Errorf(`invalid value %.100q for "age" - must be a positive duration like 60s or 1h30m`, text)
+		}
+		q.age = age
 	}
-	e, err := evaluate(since, age)
+	return nil
+}
+
+func newPage(r *http.Request, asked *request) (*page, error) {
+	e, err := evaluate(asked.since, asked.age)
 	if err != nil {
 		return nil, err
 	}
 	now, stats := e.Now, &e.Now.Stats
 	p := &page{
-		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), Nonce: rand.Text(), URL: baseURL(r), Path: ownPath(r),
+		Program: filepath.Base(os.Args[0]), PID: os.Getpid(), URL: baseURL(r),
 		Verdict: e.Verdict, Share: e.Call, Moments: len(e.Recent) - 1, RSS: now.RSS, RSSSize: size(now.RSS), Groups: groups,
 		Last: server.actions.text(), Coverage: stats.Interpose.String(), Now: now.Time.Format(time.DateTime),
 		Rate:   size(uint64(stats.Rate)),
 		Series: chart{Recent: newSeries(e.Recent), Life: newSeries(e.Life)},
+	}
+	if mayChange(r) {
+		p.Token = server.token
+	} else {
+		p.Host, p.AddressURL = hostName(r), addressURL(r)
 	}
 	if !stats.PeakTime.IsZero() {
 		p.Peak = fmt.Sprintf("%s at %s", size(stats.PeakBytes), stats.PeakTime.Format(time.DateTime))
@@ -196,7 +228,7 @@ func newPage(r *http.Request) (*page, error) {
 	p.Lines = newLines(&now.Moment)
 	p.Large = e.Mapped
 	p.Problems = problems(stats)
-	p.Age, p.AgeQuery = duration(age), age.String()
+	p.Age, p.AgeQuery = duration(asked.age), asked.age.String()
 	for _, t := range server.history.Starts() {
 		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.Time.Sub(t))), t.Equal(e.Since)})
 	}
@@ -220,7 +252,7 @@ func newLines(m *moment) (lines []line) {
 				l.Note += ", a part of it never touched"
 			}
 		case memory.CMmapped:
-			l.Note = fmt.Sprintf("%d blocks with mappings of their memory.Own, %s resident or not", m.MallocChunks, size(m.MallocMmapped))
+			l.Note = fmt.Sprintf("%d blocks with mappings of their own, %s resident or not", m.MallocChunks, size(m.MallocMmapped))
 		case memory.CMore:
 			l.Note = fmt.Sprintf("malloc says that %s are in use, large blocks included", size(m.MallocUsed))
 		case memory.CFree:
@@ -249,29 +281,4 @@ func problems(s *cgoheap.Stats) (out []string) {
 		out = append(out, "C stacks have no Go frames: "+s.GoFramesProblem)
 	}
 	return out
-}
-
-var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]+$`)
-
-// ownPath is the path of the page as the client knows it, from which a prefix has been stripped here.
-func ownPath(r *http.Request) string {
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if !plainPath.MatchString(path) {
-		return "/debug/cgoheap/"
-	}
-	return path
-}
-
-var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
-
-// baseURL is the server's address for commands that the reader copies: a Host header is anything a client sends.
-func baseURL(r *http.Request) string {
-	host := r.Host
-	if !plainHost.MatchString(host) || host[0] == '-' {
-		host = "localhost"
-	}
-	if r.TLS != nil {
-		return "https://" + host
-	}
-	return "http://" + host
 }

@@ -34,26 +34,13 @@ func TestNamesAreEscaped(t *testing.T) {
 	}
 }
 
-func TestCommandsToCopyHoldNothingThatAShellReads(t *testing.T) {
-	for host, want := range map[string]string{"shop:6060": "http://shop:6060", "[::1]:80": "http://[::1]:80",
-		"x;reboot": "http://localhost", "$(id)": "http://localhost", "": "http://localhost", "-x": "http://localhost"} {
-		if got := baseURL(&http.Request{Host: host}); got != want {
-			t.Errorf("%q: %s, want %s", host, got, want)
-		}
-	}
-	for uri, want := range map[string]string{"/debug/cgoheap/?since=1": "/debug/cgoheap/", "/admin/memory/": "/admin/memory/",
-		"/a'b/": "/debug/cgoheap/", "": "/debug/cgoheap/"} {
-		if got := ownPath(&http.Request{RequestURI: uri}); got != want {
-			t.Errorf("%q: %s, want %s", uri, got, want)
-		}
-	}
-}
-
 func TestOneActionAtATime(t *testing.T) {
 	server.actions.busy.Lock()
 	defer server.actions.busy.Unlock()
 	answer := httptest.NewRecorder()
-	Handler().ServeHTTP(answer, httptest.NewRequest("POST", "/gc", nil))
+	request := httptest.NewRequest("POST", "/gc", nil)
+	request.Host = "localhost"
+	Handler().ServeHTTP(answer, request)
 	if capi.Supported && answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", answer.Code, answer.Body)
 	}

@@ -281,29 +281,12 @@ func (m message) get(number uint64) uint64 {
 
 func parse(b []byte) (message, error) {
 	var m message
-	for len(b) > 0 {
-		key, n := binary.Uvarint(b)
-		if n <= 0 {
-			return nil, errors.New("malformed key")
-		}
-		b = b[n:]
-		f := field{number: key >> 3, wire: key & 7}
-		f.value, n = binary.Uvarint(b)
-		if n <= 0 {
-			return nil, errors.New("malformed number")
-		}
-		b = b[n:]
-		switch f.wire {
-		case 0:
-		case 2:
-			if f.value > uint64(len(b)) {
-				return nil, errors.New("field longer than its message")
-			}
-			f.bytes, b = b[:f.value], b[f.value:]
-		default:
-			return nil, fmt.Errorf("wire type %d", f.wire)
-		}
+	err := eachField(b, func(f field) error {
 		m = append(m, f)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
