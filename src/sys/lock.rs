@@ -7,10 +7,11 @@
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
 //! 1. what is known of symbols: hooks don't take it, and its holder may allocate
 //! 2. the sampler's setting
-//! 3. shards of the table of blocks, by index
-//! 4. the arena of the table of stacks
+//! 3. the move of the filter to another size
+//! 4. shards of the table of blocks, by index
+//! 5. the arena of the table of stacks
 //!
-//! No foreign code runs under the last three: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
+//! No foreign code runs under the last four: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};

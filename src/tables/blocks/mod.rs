@@ -15,8 +15,9 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
-use filter::{Arrays, Growth};
+use filter::{Array, FILTER, Moving, Part};
 
+use crate::sys::clock::monotonic_coarse_nanos;
 use crate::sys::lock::Lock;
 use crate::sys::pages;
 use crate::tables::arena::ARENA;
@@ -51,7 +52,7 @@ struct Shard {
     live_bytes: u64,
     /// Variance of `live_bytes`.
     live_variance: u128,
-    filter: Arrays,
+    filter: Part,
 }
 
 // SAFETY: the entries belong to the shard alone.
@@ -59,7 +60,8 @@ unsafe impl Send for Shard {}
 
 /// The shards' state is protected by each one's lock; see the lock order in [`crate::sys::lock`].
 static TABLE: [Lock<Shard>; SHARDS] = [const { Lock::new(Shard::new()) }; SHARDS];
-static GROWTH: Growth = Growth::new(SHARDS);
+/// Protects the filter's move to another size. Only ever tried by hooks.
+static MOVING: Lock<Moving> = Lock::new(Moving::new(Array::first()));
 /// Entries of all shards. Atomic, because it is read without locks.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// Estimated bytes of all shards. Atomic, for the same reason.
@@ -94,7 +96,7 @@ impl Shard {
             live_objects_fixed: 0,
             live_bytes: 0,
             live_variance: 0,
-            filter: Arrays::none(),
+            filter: Part::new(Array::first()),
         }
     }
 
@@ -201,7 +203,7 @@ impl Shard {
         let at = self.probe(address).ok()?;
         let entry = self.slots().get(at).copied()?;
         self.close_gap(at);
-        self.filter.remove(address);
+        self.filter.remove(&FILTER, address);
         self.remove_totals(&entry);
         Some(entry)
     }
@@ -271,10 +273,7 @@ fn enter(entry: SampledAlloc) -> bool {
             }
         }
         Err(at) => {
-            if !shard.filter.insert(&GROWTH, entry.address) {
-                Counters::add(&COUNTERS.samples_no_memory);
-                return false;
-            }
+            shard.filter.insert(&FILTER, entry.address);
             if let Some(slot) = shard.slots().get_mut(at) {
                 *slot = entry;
             }
@@ -282,28 +281,30 @@ fn enter(entry: SampledAlloc) -> bool {
     }
     shard.add_totals(&entry);
     drop(shard);
-    GROWTH.start_if_needed(LIVE.load(Relaxed));
-    if let Some(index) = GROWTH.next_shard() {
-        carry_over(index);
-    }
+    move_filter_if_needed();
     true
 }
 
-/// Carries one shard over to the new filter, if it can be had now; whoever comes next tries again.
-fn carry_over(index: usize) {
-    let Some(mut shard) = TABLE.get(index).and_then(Lock::try_lock) else {
-        return;
-    };
-    let mut filter = shard.filter;
-    let carried = filter.carry_over(
-        &GROWTH,
-        shard.slots().iter().map(|entry| entry.address).filter(|a| *a != 0),
-    );
-    shard.filter = filter;
-    if carried {
-        // Under the lock: a fork finds both or neither.
-        GROWTH.shard_done();
+/// A step of the filter's move to another size, when there is one to take and nobody else is taking it. No shard's lock is held.
+/// Context: hook.
+fn move_filter_if_needed() {
+    let live = LIVE.load(Relaxed);
+    if !FILTER.fits(live)
+        && let Some(mut moving) = MOVING.try_lock()
+    {
+        moving.step(&FILTER, live, monotonic_coarse_nanos(), SHARDS, carry_over);
     }
+}
+
+/// Moves one shard's part of the filter, if the shard can be had now; whoever comes next tries again.
+fn carry_over(index: usize, to: Array) -> bool {
+    let Some(mut shard) = TABLE.get(index).and_then(Lock::try_lock) else {
+        return false;
+    };
+    let mut part = shard.filter;
+    part.carry_over(to, shard.slots().iter().map(|entry| entry.address).filter(|a| *a != 0));
+    shard.filter = part;
+    true
 }
 
 /// Takes a block out of the table, if it is in it. When its shard can't be had (at once, without `wait`) it is taken out
@@ -321,7 +322,10 @@ pub fn remove(address: u64, wait: bool) -> Option<SampledAlloc> {
         return None;
     };
     locked.catch_up(shard_index(address));
-    locked.take_out(address)
+    let taken = locked.take_out(address);
+    drop(locked);
+    move_filter_if_needed();
+    taken
 }
 
 /// Blocks of one shard whose free could not wait for its lock. Whoever next holds the lock takes them out first: an
@@ -379,6 +383,7 @@ pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
 
 /// Takes all locks, in order, so that a fork finds the table whole. Context: outside hooks.
 pub fn lock_for_fork() {
+    MOVING.lock_for_fork();
     TABLE.iter().for_each(Lock::lock_for_fork);
 }
 
@@ -389,6 +394,8 @@ pub unsafe fn unlock_after_fork() {
         // SAFETY: passed on to the caller.
         unsafe { shard.unlock_after_fork() };
     }
+    // SAFETY: as above.
+    unsafe { MOVING.unlock_after_fork() };
 }
 
 #[cfg(test)]
@@ -440,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_blocks_come_and_go_through_every_growth() {
-        let _turn = TURN.lock().unwrap();
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
         let before = totals();
         let addresses = || (1..=100_000u64).map(|n| n * 48 + 0x7000_0000_0000);
         for (n, address) in addresses().enumerate() {
@@ -465,7 +472,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_handed_out_again_replaces_its_stale_entry() {
-        let _turn = TURN.lock().unwrap();
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
         let (before, unseen) = (totals(), COUNTERS.read().frees_unseen);
         assert!(insert(entry(0x1230, 5)));
         assert!(insert(entry(0x1230, 9)));
@@ -477,7 +484,7 @@ mod tests {
 
     #[test]
     fn threads_that_free_each_others_blocks_leave_nothing() {
-        let _turn = TURN.lock().unwrap();
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
         let before = totals();
         for round in 0..3u64 {
             std::thread::scope(|scope| {
@@ -503,10 +510,75 @@ mod tests {
         assert_eq!((len(), totals()), (0, before));
     }
 
+    /// Another thread forks while one is in the middle of a step of the filter's move, or has stopped between two. The child
+    /// has all blocks, and its filter grows on.
+    #[test]
+    fn the_child_of_a_fork_amid_the_filters_move_has_all_blocks_and_moves_on() {
+        use std::sync::mpsc::channel;
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
+        let address = |n: u64| 0x6000_0000_0000 + n * 48;
+        // Other tests have left the filter large: back to its first array, and no array of theirs is waited for.
+        while !FILTER.fits(0) {
+            MOVING.lock().clear_old(u64::MAX);
+            move_filter_if_needed();
+        }
+        MOVING.lock().clear_old(u64::MAX);
+        // As many as make the next one begin a move.
+        let mut count = 0;
+        while FILTER.fits(LIVE.load(Relaxed)) {
+            assert!(insert(entry(address(count), 1)));
+            count += 1;
+        }
+        let status = std::thread::scope(|scope| {
+            let (begun, wait_for_begin) = channel();
+            scope.spawn(move || {
+                let mut moving = MOVING.lock();
+                let mut carried = false;
+                while !carried {
+                    let now = monotonic_coarse_nanos();
+                    moving.step(&FILTER, LIVE.load(Relaxed), now, SHARDS, |index, to| {
+                        begun.send(()).unwrap();
+                        // The system runs other threads now.
+                        std::thread::sleep(std::time::Duration::from_millis(300));
+                        carried = carry_over(index, to);
+                        carried
+                    });
+                }
+            });
+            wait_for_begin.recv().unwrap();
+            // SAFETY: the child calls our own code and _exit.
+            unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    libc::alarm(20);
+                    let last = count + 2000;
+                    let entered = (count..last).all(|n| insert(entry(address(n), 1)));
+                    let there = (0..last).all(|n| filter::may_contain(address(n)));
+                    let grown = FILTER.fits(LIVE.load(Relaxed));
+                    let gone = (0..last).all(|n| remove(address(n), true).is_some());
+                    libc::_exit(match (entered, there, grown, gone) {
+                        (true, true, true, true) => 0,
+                        (false, ..) => 1,
+                        (_, false, ..) => 2,
+                        (_, _, false, _) => 3,
+                        _ => 4,
+                    });
+                }
+                let mut status = 0;
+                libc::waitpid(child, &mut status, 0);
+                status
+            }
+        });
+        assert_eq!(status, 0, "wait status: exit code 3 is a filter that doesn't grow");
+        (count..count + 2000).for_each(|n| assert!(insert(entry(address(n), 1))));
+        assert!(FILTER.fits(LIVE.load(Relaxed)), "nor does the parent's");
+        drain((0..count + 2000).map(address));
+    }
+
     proptest! {
         #[test]
         fn the_table_answers_as_a_hash_map_does(operations in prop::collection::vec((any::<bool>(), 1u64..400, 0u64..1000), 1..2000)) {
-            let _turn = TURN.lock().unwrap();
+            let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
             let mut twin = HashMap::new();
             // Blocks close to each other: a few in each shard, probes that meet.
             let address = |n: u64| 0x5000_0000_0000 | (n * 16);

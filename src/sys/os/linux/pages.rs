@@ -101,6 +101,24 @@ pub unsafe fn remap(start: NonNull<u8>, bytes: usize, new_bytes: usize) -> Optio
     NonNull::new(moved.cast())
 }
 
+/// Gives the pages back, not the addresses: they hold zeros, until they are written to again. They count as given back until
+/// [`use_again`]. Context: hook.
+///
+/// # Safety
+/// `start` and `bytes` are whole pages within a mapping of [`map`], `bytes` rounded up; what they hold is no longer needed.
+pub unsafe fn discard(start: NonNull<u8>, bytes: usize) {
+    let bytes = bytes.next_multiple_of(PAGE);
+    let _errno = ErrnoGuard::save();
+    // SAFETY: the caller hands over pages of an anonymous mapping of ours.
+    unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+    MAPPED.fetch_sub(bytes as u64, Relaxed);
+}
+
+/// Counts pages that [`discard`] gave back as used. Context: hook.
+pub fn use_again(bytes: usize) {
+    MAPPED.fetch_add(bytes.next_multiple_of(PAGE) as u64, Relaxed);
+}
+
 /// The page size of linux/amd64.
 pub const PAGE: usize = 4096;
 
