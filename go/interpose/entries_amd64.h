@@ -26,7 +26,7 @@
     "jo 2f\n"                                                                                                          \
     "js 2f\n"
 
-/* -0x61c8864f and 8 are FILTER_MULTIPLIER and MASK_BEFORE of src/tables/blocks/filter.rs. */
+/* -0x61c8864f and 8 are FILTER_MULTIPLIER and MASK_BEFORE of src/tables/blocks/filter. */
 #define OLD_BLOCK                                                                                                      \
     "mov cgoheap_free_filter(%rip), %r10\n"                                                                            \
     "imul $-0x61c8864f, %rdi, %rax\n"                                                                                  \
