@@ -23,7 +23,10 @@ impl PartialEq for Array {
 impl Array {
     pub fn new(bits: u32) -> Option<Array> {
         let zeros = || (0..1 << bits).map(|_| AtomicU8::new(0)).collect();
-        let start = Start { slots: zeros(), counts: zeros() };
+        let start = Start {
+            slots: zeros(),
+            counts: zeros(),
+        };
         Some(Array(Box::into_raw(Box::new(start))))
     }
 

@@ -68,7 +68,11 @@ impl Model {
 
 /// The first `count` addresses of one slot of eight, so of one shard and of one slot of two.
 fn addresses_of_one_slot(slot: usize, count: usize) -> Vec<u64> {
-    (1..).map(|n| n * 16).filter(|a| slot_hash(*a) as usize % 8 == slot).take(count).collect()
+    (1..)
+        .map(|n| n * 16)
+        .filter(|a| slot_hash(*a) as usize % 8 == slot)
+        .take(count)
+        .collect()
 }
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -95,7 +99,10 @@ fn a_free_in_another_thread_finds_the_block_while_the_filter_grows() {
         });
         let address = model.handed_over.load(loom::sync::atomic::Ordering::Acquire);
         if address != 0 {
-            assert!(model.filter.may_contain(address), "the free misses that its block is sampled");
+            assert!(
+                model.filter.may_contain(address),
+                "the free misses that its block is sampled"
+            );
             model.forget(address);
         }
         recording.join().unwrap();
