@@ -4,17 +4,19 @@
 //! A Rust program names [`CgoHeap`] as its global allocator, and writes its profile with [`write_profile`]:
 //!
 //! ```
-//! # #[cfg(feature = "tables")] {
 //! use cgoheap::CgoHeap;
 //!
 //! #[global_allocator]
 //! static HEAP: CgoHeap = CgoHeap::system();
 //!
-//! cgoheap::set_rate(512 * 1024).unwrap(); // mean bytes between samples; this is the default
-//! let path = std::env::temp_dir().join("heap.pb.gz");
-//! cgoheap::write_profile(&path).unwrap(); // for go tool pprof
-//! # std::fs::remove_file(&path).unwrap();
-//! # }
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     cgoheap::set_rate(512 * 1024)?; // mean bytes between samples; this is the default
+//!     let path = std::env::temp_dir().join("cgoheap-example.pb.gz");
+//!     cgoheap::write_profile(&path)?; // for go tool pprof
+//! #   assert!(std::fs::read(&path)?.starts_with(&[0x1f, 0x8b]));
+//! #   std::fs::remove_file(&path)?;
+//!     Ok(())
+//! }
 //! ```
 //!
 //! Without the default feature `tables` the crate is [`CgoHeap`] alone: for a Rust library in a Go program, whose archive has

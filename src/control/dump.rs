@@ -36,7 +36,7 @@ struct Storing {
 }
 
 /// What the environment says of dumps: whether there are thresholds, and the signal's number. `None`: no dumps. Says on stderr when the folder isn't
-/// there or can't be written to: at the start, since later somebody will rely on it. Context: outside hooks.
+/// there or can't be written to: at the start, when it can still be mended. Context: outside hooks.
 pub fn settings() -> Option<(bool, i32)> {
     let prefix = prefix()?;
     let (folder, _) = folder_and_stem(Path::new(prefix));
@@ -234,7 +234,7 @@ fn write_next(folder: &Path, stem: &OsStr, profile: &[u8], reason: Reason) -> io
     }
 }
 
-/// What can't be removed stays: next time, or by somebody else.
+/// Removes the oldest files beyond `keep`. A file that can't be removed stays; the next dump tries again.
 fn remove_old(folder: &Path, stem: &OsStr, keep: usize, first: u64) {
     let Ok(mut files) = files(folder, stem) else {
         return;

@@ -64,8 +64,8 @@ extern "C" fn register() {
     unsafe { libc::pthread_atfork(Some(prepare), Some(release), Some(release_in_child)) };
 }
 
-/// Runs before main, or when the library that we are part of is loaded. Referred to by [`crate::control`], since a linker
-/// takes from an archive only what somebody refers to.
+/// Runs before main, or when the library that we are part of is loaded. `AT_START` in hook/entry.rs refers to
+/// it, so that a linker takes it from the archive.
 #[used]
 #[unsafe(link_section = ".init_array")]
 pub static AT_START: extern "C" fn() = register;

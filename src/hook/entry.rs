@@ -16,7 +16,8 @@ use crate::sys::call::{
 };
 use crate::tables::blocks::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
 
-/// What runs before main: a linker takes from an archive only what somebody refers to.
+/// What runs before main. A linker takes from an archive only what is referred to, and every program that has a hook links this
+/// file.
 #[used]
 static AT_START: [&extern "C" fn(); 2] = [&crate::control::fork::AT_START, &crate::tables::objects::AT_START];
 

@@ -1,7 +1,7 @@
 //! A snapshot of addresses and numbers becomes a message that `go tool pprof` and its relatives read.
 //!
 //! ```text
-//!   Snapshot ──┐                                         ┌─> proto: messages, gzip       (Format::Proto)
+//!   Snapshot ──┐                                           ┌─> proto: messages, gzip       (Format::Proto)
 //!   GoNames  ──┼─> name every frame ─> frames ─> Stacks ───┤
 //!   Symbolizer ┘   (this file)        (frames.rs)          └─> text: what debug=1 shows    (Format::Text)
 //! ```

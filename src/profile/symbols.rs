@@ -5,7 +5,8 @@
 //! distinct frames of sampled stacks: the next profile opens only the files that have new ones.
 //!
 //! Why not `backtrace::resolve`, which does the same in one call: it lists the loaded objects at its first use and
-//! never again, so that a library opened later has no names, and it keeps the parsed files. This is the crate that it
+//! never again (`clear_symbol_cache` doesn't change that), so that a library opened later has no names, and it keeps the parsed
+//! files. This is the crate that it
 //! is made of, given the file and the bias that the snapshot recorded.
 //!
 //! An object that has been closed, or a file that was replaced by a deployment, may still be named: the build id says
@@ -35,7 +36,7 @@ static KNOWN: Lock<BTreeMap<Frame, Arc<[Line]>>> = Lock::new(BTreeMap::new());
 
 /// In a forked child: what a thread of the parent was changing at that moment is left alone, and begun anew.
 ///
-/// (The fork doesn't wait for it, as it does for the tables' locks: who is in the map may allocate, and wait for a lock of
+/// (The fork doesn't wait for it, as it does for the tables' locks: a thread that holds it may allocate, and wait for a lock of
 /// the allocator's that the fork has taken before.)
 ///
 /// # Safety

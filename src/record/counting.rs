@@ -1,5 +1,6 @@
-//! Exact counting: how much is allocated while somebody's timer runs. No stack is taken and nothing is remembered of a
-//! block. Meant for Go's benchmarks, whose timer nobody tells us about: we look at it in each allocation.
+//! Exact counting: how much is allocated while a caller's timer runs. No stack is taken and nothing is remembered of a
+//! block. Meant for Go's benchmarks, whose timer tells nobody when it starts or stops: we look at it in each
+//! allocation.
 //!
 //! The caller of [`start`] passes two addresses: a byte that is not 0 while the timer runs, and a *mark*, a number whose topmost bit is
 //! free and which its owner sets to 0 when he resets his timer. In `testing.B` these are `timerOn`, and `netAllocs`, which
@@ -60,10 +61,10 @@ static IN_USE: AtomicU32 = AtomicU32::new(0);
 /// Allocations that look at the counts just now: `stop` waits for them, for then the timer's memory is its owner's again.
 static VISITORS: AtomicU32 = AtomicU32::new(0);
 
-/// Starts a count, from 0; `None` when there are too many, or the mark is somebody's already. Serialised by the sampler.
+/// Starts a count, from 0; `None` when there are too many, or another count has the mark already. Serialised by the sampler.
 ///
 /// # Safety
-/// Both addresses are null or valid, aligned for their type, until [`stop`] returns. The caller is who may change the mark.
+/// Both addresses are null or valid, aligned for their type, until [`stop`] returns. Nobody but the caller changes the mark.
 pub(crate) unsafe fn start(running: *mut u8, mark: *mut u64) -> Option<usize> {
     let index = IN_USE.load(Relaxed).trailing_ones() as usize;
     let count = ALL.get(index)?;
@@ -90,7 +91,7 @@ pub(crate) fn is_only(index: usize) -> bool {
 
 /// Ends a count and gives the mark back as its owner knows it. Allocations and bytes since the start or the last reset;
 /// `None` when there is no such count. Waits for hooks in other threads, which take nanoseconds. Serialised by the
-/// sampler; the caller is who may change the mark.
+/// sampler; nobody but the caller changes the mark.
 pub(crate) fn stop(index: usize) -> Option<(u64, u64)> {
     let count = ALL.get(index)?; // and so the shifts below don't overflow
     if IN_USE.fetch_and(!(1 << index), SeqCst) & 1 << index == 0 {

@@ -45,7 +45,7 @@ use crate::sys::lock::Lock;
 use crate::sys::thread::ThreadState;
 use crate::tables::weight::Weight;
 
-/// Mean bytes between samples when nobody says otherwise: that of Go's own heap profile.
+/// Mean bytes between samples unless it is set: that of Go's own heap profile.
 pub const DEFAULT_INTERVAL: u64 = 512 * 1024;
 /// The largest interval that [`set_interval`] takes.
 pub const MAX_INTERVAL: u64 = 1 << 40;

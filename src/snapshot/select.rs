@@ -78,7 +78,7 @@ impl Snapshot {
         self.stacks.retain(|stack| ids.contains(&stack.id));
     }
 
-    /// The values without the loaded objects: enough to be somebody's `earlier`.
+    /// The values without the loaded objects: enough to serve as an `earlier`.
     pub fn values_only(&self) -> Snapshot {
         Snapshot {
             stacks: self.stacks.clone(),

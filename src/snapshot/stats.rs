@@ -79,7 +79,7 @@ pub struct Stats {
     pub peak_time_nanos: i64,
 }
 
-/// Copies all totals and counters. Walks the table of stacks and takes the table of blocks's locks one after the other.
+/// Copies all totals and counters. Walks the table of stacks and takes the locks of the table of blocks one after the other.
 /// Context: outside hooks.
 pub fn read() -> Stats {
     use crate::tables::counters::COUNTERS;

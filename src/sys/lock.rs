@@ -1,8 +1,8 @@
 //! Our lock, and the order in which locks are taken.
 //!
 //! A lock that hooks use must not allocate, must not panic and must not wait for ever: the holder may be a thread that
-//! did not survive a fork made without libc's knowledge. So it is a futex word with a bounded wait; who gives up drops
-//! one sample and counts it.
+//! did not survive a fork made without libc's knowledge. So it is a futex word with a bounded wait; a thread that gives
+//! up drops one sample and counts it.
 //!
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
 //! 1. what is known of symbols: hooks don't take it, and its holder may allocate

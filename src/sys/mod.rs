@@ -10,7 +10,7 @@
 //! # What a platform supplies
 //!
 //! A folder for each axis, with the file names, items and macros of the ones that are there. `arch/mod.rs`, `os/mod.rs` and
-//! `libc/mod.rs` choose one folder each for the target; this file hands its objects on, so that nobody above names a platform:
+//! `libc/mod.rs` choose one folder each for the target; this file hands its modules on, so that nobody above names a platform:
 //! `crate::sys::registers` is that of the processor that we are built for. `build.rs` compiles the C files of the layer above
 //! with `arch/PROCESSOR/caller.h`.
 //!

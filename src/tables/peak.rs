@@ -1,7 +1,7 @@
 //! The highest live memory so far, and what it consisted of, at constant cost per sample.
 //!
 //! Copying all live samples at each new peak would cost a walk over them. Here a new peak only draws a line between blocks (a
-//! [`mark`](block::mark)), and what was live at the peak is put together when somebody asks:
+//! [`mark`](block::mark)), and what was live at the peak is put together when it is asked for:
 //!
 //! ```text
 //!   live at the peak  =  live now, allocated before the line          the table of blocks, filtered by mark

@@ -346,7 +346,7 @@ pub fn describe(id: ObjectId) -> Option<Object> {
 
 /// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
 /// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: outside hooks, with
-/// no lock of ours held: who holds the loader's may allocate.
+/// no lock of ours held: a thread that holds the loader's lock may allocate, and so wait for ours.
 fn is_loaded(entry: &Entry) -> bool {
     struct Question<'a> {
         entry: &'a Entry,

@@ -63,7 +63,8 @@ pub(super) fn add_tables(loaded: &Loaded, entry: &mut Entry) {
     }
 }
 
-/// Runs before main, and before constructors that may allocate: 101 is the first priority that programs may use. Referred to by [`crate::control`], since a linker takes from an archive only what somebody refers to.
+/// Runs before main, and before constructors that may allocate: 101 is the first priority that programs may
+/// use. `AT_START` in hook/entry.rs refers to it, so that a linker takes it from the archive.
 #[used]
 #[unsafe(link_section = ".init_array.00101")]
 pub static AT_START: extern "C" fn() = learn;

@@ -26,6 +26,6 @@ pub const RETURN_ADDRESS_AT: i64 = -8;
 /// How many registers a row of the unwind tables can name: 0 to 16, and one that a row before the last had.
 pub const TABLE_REGISTERS: usize = 18;
 
-/// Bits of an address of user memory: 47 with four levels of page tables, which is what mmap gives to those who don't ask
-/// for more.
+/// Bits of an address of user memory: 47 with four levels of page tables, beyond which mmap gives
+/// none unless it is asked to.
 pub const ADDRESS_BITS: u32 = 48;

@@ -1,9 +1,9 @@
-//! Sleeping on a word of memory, and waking who sleeps on it (futex(2)), within this process.
+//! Sleeping on a word of memory, and waking a thread that does (futex(2)), within this process.
 
 use core::ptr::null;
 use core::sync::atomic::AtomicU32;
 
-/// Sleeps while `word` is `expected`, until somebody wakes us or, if given, the time is over. It may also return without either.
+/// Sleeps while `word` is `expected`, until it is woken or, if one is given, the time is over. It may also return without either.
 /// Context: hook, but changes errno.
 pub fn wait(word: &AtomicU32, expected: u32, timeout_nanos: Option<u64>) {
     let timeout = timeout_nanos.map(|nanos| libc::timespec {
