@@ -53,7 +53,7 @@ EACH(DEFINE)
 FAST(DEFINE_UNSAMPLED)
 
 /* For allocators that lack it. */
-static void *real_reallocarray(void *block, size_t count, size_t size) {
+static void *backing_reallocarray(void *block, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
@@ -61,7 +61,7 @@ static void *real_reallocarray(void *block, size_t count, size_t size) {
     }
     return cgoheap_real.realloc(block, bytes);
 }
-static void *real_pvalloc(size_t size) {
+static void *backing_pvalloc(size_t size) {
     size_t mask = (size_t)getauxval(AT_PAGESZ) - 1;
     if (size > SIZE_MAX - mask) {
         errno = ENOMEM;
@@ -84,8 +84,8 @@ static int in_executable(void) {
 static void to_the_hooks(void) {
 #define TO_HOOK(name) target_##name = cgoheap_hook_##name;
     EACH(TO_HOOK)
-#define TO_REAL(name) unsampled_##name = (void *)cgoheap_real.name;
-    FAST(TO_REAL)
+#define TO_BACKING(name) unsampled_##name = (void *)cgoheap_real.name;
+    FAST(TO_BACKING)
 }
 
 static void past_the_hooks(const struct cgoheap_backing_functions *functions) {
@@ -102,8 +102,8 @@ static int look_up(void *scope, struct cgoheap_backing_functions *found) {
     EACH(LOOK_UP)
     *(void **)&found->malloc_usable_size = dlsym(scope, "malloc_usable_size");
     /* These two are seldom there in other allocators; then it is the C library's that are found. */
-    found->reallocarray = real_reallocarray;
-    found->pvalloc = real_pvalloc;
+    found->reallocarray = backing_reallocarray;
+    found->pvalloc = backing_pvalloc;
     return found->malloc && found->free && found->calloc && found->realloc && found->posix_memalign &&
            found->aligned_alloc && found->memalign && found->valloc && found->malloc_usable_size;
 }
@@ -121,7 +121,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
         state = CGOHEAP_INTERPOSE_ASIDE;
         past_the_hooks(&cgoheap_libc);
         struct cgoheap_backing_functions program = {
-            malloc,         free,          calloc,   realloc,             real_reallocarray,
+            malloc,         free,          calloc,   realloc,             backing_reallocarray,
             posix_memalign, aligned_alloc, memalign, cgoheap_libc.valloc, cgoheap_libc.pvalloc,
             malloc_usable_size,
         };

@@ -43,7 +43,7 @@ EACH(WRAP)
 FAST(DEFINE_UNSAMPLED)
 
 /* A static libc's own is made of a call of realloc, which would be seen too. */
-static void *real_reallocarray(void *block, size_t count, size_t size) {
+static void *backing_reallocarray(void *block, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
@@ -54,7 +54,7 @@ static void *real_reallocarray(void *block, size_t count, size_t size) {
 
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
 struct cgoheap_backing_functions cgoheap_real = {
-    __real_malloc,        __real_free,     __real_calloc, __real_realloc, real_reallocarray, __real_posix_memalign,
+    __real_malloc,        __real_free,     __real_calloc, __real_realloc, backing_reallocarray, __real_posix_memalign,
     __real_aligned_alloc, __real_memalign, __real_valloc, __real_pvalloc, malloc_usable_size,
 };
 
