@@ -48,7 +48,7 @@ var logSkippedOnce sync.Once
 func ReportAllocs(b *testing.B) {
 	b.Helper()
 	b.ReportAllocs()
-	reason := asideReason()
+	reason := skipReason()
 	if reason == "" {
 		if problem, skip := blind(); skip {
 			reason = problem

@@ -11,8 +11,8 @@
 //
 // # What is seen
 //
-// Importing the package turns on the sampling of every allocation, for the whole test program. C code is seen through the
-// same doors as in a server: C code compiled with cgoheap.h, or, with no change to any C source,
+// Importing the package turns on the sampling of every allocation, for the whole test program. C code is seen in the
+// same ways as in a server: C code compiled with cgoheap.h, or, with no change to any C source,
 //
 //	import _ "github.com/cgoheap/cgoheap/go/interpose"
 //
@@ -21,18 +21,26 @@
 //
 // # What counts as a leak
 //
-// Each block counts by itself: a leak can't hide behind the free of an older block. Go's garbage collector is run first and
-// finalizers and cleanups are waited for, so memory that they free is free. Memory that other goroutines are about to
-// free gets a second; see [RetryFor]. Not counted is what libc, the dynamic loader and the Go runtime allocate once and
-// keep on purpose, such as the memory of threads, buffers of stdio, time zones and the environment: the list, with reasons, is
-// in ignore.go. A deferred VerifyNone runs before functions given to t.Cleanup: where those free memory, give VerifyNone to
-// t.Cleanup too, first of all.
+// Each block counts by itself: a leak can't hide behind the free of an older block. Where anything is live, Go's garbage
+// collector is run and finalizers and cleanups are waited for, so memory that they free is free. Memory that other goroutines
+// are about to free gets a second; see [RetryFor]. Not counted is what libc, the dynamic loader and the Go runtime allocate and
+// keep on purpose, such as the memory of threads, buffers of stdio, time zones and the environment: the rules, with
+// reasons, are in ignore.go. A deferred VerifyNone runs before functions given to t.Cleanup: where those free memory, give
+// VerifyNone to t.Cleanup too, first of all.
+//
+// # First use
+//
+// Nearly every library keeps something that it allocates at its first use, as long as the process runs. Use it once and call
+// [Baseline], which accepts what is live: the leaks of what follows are found. A report in which each stack has leaked a single
+// block says so. What a library keeps for each thread comes back with each thread on which Go calls it:
+// runtime.LockOSThread at the beginning of the test helps, or [IgnoreFunction].
 //
 // # Parallel tests
 //
 // While other tests are running or waiting in t.Parallel, memory allocated under another unfinished test's function is that
 // test's. What no test's function is on the stack of, or what parallel subtests of one test share, can't be told apart,
-// and VerifyNone says so and fails, instead of guessing. VerifyTestMain has no such limits.
+// and VerifyNone says so and fails, instead of guessing. VerifyTestMain has no such limits. Blocks that a test has accepted, by
+// an option or by Baseline, and those of a test that has failed are no other test's leak.
 //
 // # Exact C lines
 //
@@ -53,6 +61,6 @@
 //
 // # Limits
 //
-// On linux/amd64 with cgo. Elsewhere, and with -asan or -msan, where the sanitizer owns malloc, all functions compile, verify
-// nothing and log one line that says so.
+// It needs what package cgoheap needs. Elsewhere, without cgo, and with -asan or -msan, where the sanitizer owns malloc, all
+// functions compile, verify nothing and log one line that says so.
 package cgoheaptest

@@ -16,6 +16,7 @@ type printer struct{ testing.TB }
 
 func (printer) Helper()             {}
 func (printer) Name() string        { return "TestChain" }
+func (printer) Failed() bool        { return false }
 func (printer) Logf(string, ...any) {}
 func (printer) Errorf(format string, args ...any) {
 	line, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")

@@ -26,7 +26,7 @@ func init() {
 		if err != nil || n < 1 {
 			return errors.New("must be a number of bytes, 1 or more")
 		}
-		if asideReason() == "" {
+		if skipReason() == "" {
 			cgoheap.SetRate(n)
 		}
 		return nil
@@ -42,7 +42,7 @@ func writeRequestedProfile() error {
 }
 
 func writeRequestedProfileAtEnd() error {
-	if *profilePath == "" || asideReason() != "" {
+	if *profilePath == "" || skipReason() != "" {
 		return nil
 	}
 	return writeProfile(requestedPath())

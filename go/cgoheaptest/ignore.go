@@ -4,16 +4,25 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 )
 
 // What is live and yet no leak of a test, through no option of the user's: memory that libc, the dynamic loader and the Go
-// runtime keep on purpose. Most of it comes into sight with the whole-process door only.
+// runtime keep on purpose. Most of it comes into sight only when the whole process is captured.
 //
-// Each rule names what keeps the block and why it is not the test's to free. Where a rule can hide a leak, it says so.
+// Two questions are asked of a stack, in this order:
 //
-// Debian's libc has no symbols of its internal functions, so rules about libc go by the functions that it exports; with
-// debug symbols installed the same names carry prefixes (__GI_setlocale, __pthread_create_2_1), which plainName takes off.
+//  1. Does a rule below name a function on it? Rules are for what is kept whoever allocates it: by the loader, by threads, by
+//     modules of the name services. Where a rule can hide a leak, it says so.
+//  2. Is the block libc's own? Then the innermost frames are libc's. The outermost of these is the function that the program called,
+//     the entry. libc hands memory out from few functions, handsOut lists them; what any other function allocates is
+//     libc's, and stays for the next call. A list of functions that keep memory was tried the other way round: it never
+//     ended (aio_read, getmntent, rpmatch, ttyname, fgetpwent, register_printf_type ...).
+//
+// Debian's libc has no symbols of its internal functions, so names are those of functions that it exports; with debug symbols
+// installed the same names carry prefixes (__GI_setlocale, __pthread_create_2_1), which plainName takes off. Where an
+// exported function ends in a jump to an internal one, a libc without symbols shows no entry: see nameless.
 
 // keeper says who keeps the blocks of a stack, or "".
 func keeper(l *leak) string {
@@ -25,8 +34,148 @@ func keeper(l *leak) string {
 	if isExitList(l) {
 		return "functions called at exit"
 	}
+	if keptByLibc(l.stack) {
+		return "libc"
+	}
 	return ""
 }
+
+// keptByLibc says whether a block was allocated by libc for itself.
+func keptByLibc(stack []profiledata.Frame) bool {
+	inside := libcFrames(stack)
+	if len(inside) == 0 {
+		return false
+	}
+	entry := inside[len(inside)-1]
+	if entry.Function == "" {
+		return nameless(inside)
+	}
+	switch handsOut[exportedName(entry.Function)] {
+	case all:
+		return false
+	case direct:
+		return depth(inside) > 1
+	}
+	return !strings.HasPrefix(plainName(entry.Function), "obstack_") // obstacks are the caller's
+}
+
+// nameless says whether libc keeps a block that one of its internal functions allocated, where neither symbols nor the export
+// tell which: fopen, vasprintf, opendir and scandir, which hand out, jump to such functions, and so do setenv, gettext,
+// rpmatch and lio_listio, which keep. Where they allocate was learnt at the start, by calling them.
+func nameless(inside []profiledata.Frame) bool {
+	entry := inside[len(inside)-1]
+	switch {
+	case learnt.handsOut[entry.Offset]:
+		return false
+	case learnt.keeps[entry.Offset]:
+		return true
+	}
+	return len(learnt.handsOut) > 0 || depth(inside) > 2
+}
+
+// learnt are offsets in libc: of return addresses into functions without a name that the program has called, by way of a jump.
+// Protected by mu.
+var learnt struct {
+	stacks          []uint32 // numbers of the stacks to learn from
+	done            bool
+	handsOut, keeps map[uint64]bool
+}
+
+// learnEarly has libc allocate, and remembers by which stacks.
+func learnEarly() {
+	mark := capi.Mark()
+	free := capi.HandOut()
+	capi.SetEnvironment()
+	for _, s := range capi.LargestStacks(capi.Filter{SinceMark: mark}, most) {
+		learnt.stacks = append(learnt.stacks, s.ID)
+	}
+	free()
+}
+
+// learn looks at these stacks. Late, since most programs never have to name anything. The caller holds mu.
+func learn() error {
+	if learnt.done {
+		return nil
+	}
+	learnt.done = true
+	if len(learnt.stacks) == 0 {
+		return nil // all of libc is unseen
+	}
+	leaks, err := named(capi.Filter{}, learnt.stacks)
+	if err != nil {
+		return err
+	}
+	learnt.handsOut, learnt.keeps = map[uint64]bool{}, map[uint64]bool{}
+	for _, l := range leaks {
+		inside := libcFrames(l.stack)
+		if len(inside) == 0 {
+			continue
+		}
+		entry := inside[len(inside)-1]
+		switch {
+		case entry.Function != "" || entry.Offset == 0:
+		case hasGo("github.com/cgoheap/cgoheap/go/internal/capi.HandOut")(l.stack):
+			learnt.handsOut[entry.Offset] = true
+		case hasGo("github.com/cgoheap/cgoheap/go/internal/capi.SetEnvironment")(l.stack):
+			learnt.keeps[entry.Offset] = true
+		}
+	}
+	return nil
+}
+
+// libcFrames returns the innermost frames that are libc's.
+func libcFrames(stack []profiledata.Frame) []profiledata.Frame {
+	for i, f := range stack {
+		if !inLibc(f) {
+			return stack[:i]
+		}
+	}
+	return stack
+}
+
+// depth counts calls: frames without those inlined into others.
+func depth(stack []profiledata.Frame) int {
+	n := 0
+	for _, f := range stack {
+		if !f.Inlined {
+			n++
+		}
+	}
+	return n
+}
+
+// What libc's functions hand out: all that is allocated below them, or what they allocate themselves, while the rest is cached.
+const (
+	all    = 1
+	direct = 2
+)
+
+// handsOut lists the functions after which the caller has something to give back, by free or by a function of libc.
+var handsOut = func() map[string]int {
+	list := map[string]int{}
+	for _, name := range strings.Fields(`
+		strdup strndup wcsdup asprintf vasprintf
+		scanf fscanf sscanf vscanf vfscanf vsscanf wscanf fwscanf swscanf vwscanf vfwscanf vswscanf
+		getline getdelim realpath canonicalize_file_name getcwd get_current_dir_name tempnam
+		fdopen fmemopen fopencookie open_memstream open_wmemstream popen fclose
+		opendir fdopendir scandir scandirat fts_open fts_read fts_children glob wordexp
+		regcomp regexec re_compile_pattern re_compile_fastmap re_search re_search_2 re_match re_match_2
+		catopen iconv_open getifaddrs if_nameindex backtrace_symbols hcreate hcreate_r tsearch
+		argz_add argz_add_sep argz_append argz_create argz_create_sep argz_insert argz_replace envz_add envz_merge
+		posix_spawn_file_actions_addopen posix_spawn_file_actions_addclose posix_spawn_file_actions_adddup2
+		posix_spawn_file_actions_addchdir_np posix_spawn_file_actions_addfchdir_np posix_spawn_file_actions_addclosefrom_np
+		posix_spawn_file_actions_addtcsetpgrp_np
+		pthread_attr_setaffinity_np pthread_attr_setsigmask_np pthread_getattr_np sched_cpualloc
+		sem_open timer_create malloc_get_state ruserpass`) {
+		list[name] = all
+	}
+	// The conversions of a stream with ",ccs=" and the data of a locale stay when it is closed or freed.
+	for _, name := range strings.Fields("fopen freopen tmpfile setmntent newlocale duplocale") {
+		list[name] = direct
+	}
+	list["setmntent"], list["tmpfile"] = all, all // by fopen
+	return list
+}()
 
 type rule struct {
 	what    string
@@ -55,18 +204,15 @@ var rules = []rule{
 	{"threads", hasLibc("pthread_create", "pthread_create_2_1")},
 	// Freed when the thread ends; threads of the Go runtime hardly ever do.
 	{"thread-local values", hasLibc("pthread_setspecific", "tss_set", "cxa_thread_atexit_impl")},
-	{"thread-local messages", hasLibc("strerror", "strerror_l", "strsignal")},
 
-	// The buffer of a stream. Those of stdout and stderr come with the first use and stay. A stream that is never closed
-	// is found all the same, by the stream itself.
-	{"buffers of stdio", hasLibc("IO_file_doallocate", "IO_wfile_doallocate", "IO_default_doallocate")},
+	// The buffer of a stream comes with the first use, below whatever function uses it. Those of stdin, stdout and stderr
+	// stay. A stream that is never closed is found all the same, by the stream itself.
+	{"buffers of stdio", hasLibc("IO_file_doallocate", "IO_wfile_doallocate", "IO_default_doallocate", "IO_doallocbuf", "IO_wdoallocbuf")},
 
-	// Read once and kept.
-	{"locales", hasLibc("setlocale", "nl_find_locale", "nl_load_locale", "nl_locale_load", "bindtextdomain", "textdomain",
-		"bind_textdomain_codeset", "dcgettext", "dcngettext", "dcigettext")},
-	{"character sets", under("gconv_open")}, // the descriptor that iconv_open returns is allocated in gconv_open itself
-	{"time zones", hasLibc("tzset", "tzset_internal", "tz_convert", "localtime", "localtime_r", "mktime", "timelocal", "strftime",
-		"strftime_l", "tzfile_read")},
+	// Conversions, with what their modules, libraries of their own, allocate. The descriptor that iconv_open returns is
+	// allocated in gconv_open itself.
+	{"character sets", under("gconv_open")},
+	{"character sets", hasLibc("gconv_find_shlib", "gconv_lookup_cache", "gconv_find_transform", "wcsmbs_load_conv")},
 
 	// Name services keep their configuration, modules and, for functions that return static memory, one buffer each.
 	// Hides a getaddrinfo without freeaddrinfo: without symbols its result and its caches look the same.
@@ -160,15 +306,28 @@ func setOf(names []string) map[string]bool {
 	return set
 }
 
-// inLibc says whether the frame lies in glibc; until 2.33 threads and dlopen were libraries of their own.
+// inLibc says whether the frame lies in glibc; until 2.33 it was several libraries, and some are apart still.
 func inLibc(f profiledata.Frame) bool {
 	base := filepath.Base(f.Object)
-	for _, name := range []string{"libc", "libpthread", "libdl", "libresolv"} {
+	for _, name := range []string{"libc", "libpthread", "libdl", "libresolv", "librt", "libanl", "libutil"} {
 		if strings.HasPrefix(base, name+".so") || strings.HasPrefix(base, name+"-2") {
 			return true
 		}
 	}
 	return false
+}
+
+// exportedName is the name under which the program knows the function: __fopen_internal is fopen, _IO_new_popen popen,
+// __isoc99_sscanf and __isoc23_sscanf are sscanf, __scandir64_tail is scandir, ___asprintf_chk asprintf.
+func exportedName(function string) string {
+	name := plainName(function)
+	for _, prefix := range []string{"isoc99_", "isoc23_", "IO_", "new_", "old_"} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	for _, suffix := range []string{"_chk", "_internal", "_tail", "64"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	return name
 }
 
 // plainName takes off what glibc puts in front of its internal names.

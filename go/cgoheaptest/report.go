@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
@@ -37,7 +38,7 @@ func (v *verdict) report(t TestingT) string {
 		writeLeaks(&b, v.unclear)
 	}
 	b.WriteString("\n")
-	for _, hint := range hints(append(v.own[:len(v.own):len(v.own)], v.unclear...)) {
+	for _, hint := range hints(append(v.own[:len(v.own):len(v.own)], v.unclear...), t == nil) {
 		fmt.Fprintf(&b, "    %s\n", hint)
 	}
 	if path, err := saveProfile(t); err != nil {
@@ -175,8 +176,8 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// hints says what helps with these leaks.
-func hints(leaks []leak) []string {
+// hints says what helps with these leaks, of a test or of all tests.
+func hints(leaks []leak, ofAll bool) []string {
 	var list []string
 	var stats cgoheap.Stats
 	cgoheap.ReadStats(&stats)
@@ -193,6 +194,14 @@ func hints(leaks []leak) []string {
 	}
 	if forgotten {
 		list = append(list, "What C.CString and C.CBytes return must be freed: C.free(unsafe.Pointer(p)).")
+	}
+	if !slices.ContainsFunc(leaks, func(l leak) bool { return l.blocks != 1 }) {
+		list = append(list, "Each stack leaked once. If a library keeps this from its first use, use it once and begin behind that:")
+		if ofAll {
+			list = append(list, "    func TestMain(m *testing.M) { use(); cgoheaptest.VerifyTestMain(m) }")
+		} else {
+			list = append(list, "    use(); cgoheaptest.Baseline(t); defer cgoheaptest.VerifyNone(t)")
+		}
 	}
 	if nameless {
 		list = append(list, "For the names and lines of C functions: go test -ldflags='-s=false -w=false'.")

@@ -2,4 +2,5 @@
 
 package cgoheaptest
 
-const sanitized = true
+// A variable's initialisation comes before all init functions, which ask.
+var _ = func() bool { sanitized = true; return true }()

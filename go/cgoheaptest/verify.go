@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,8 +32,6 @@ type baseline struct {
 	lost lost
 	// counted says that ReportAllocs has counted since: what was allocated then is not known.
 	counted bool
-	// reported holds leaks that were reported while other tests were unfinished: then the mark can't move on.
-	reported map[string]leak
 }
 
 var (
@@ -42,11 +41,14 @@ var (
 )
 
 func init() {
-	if asideReason() != "" {
+	if skipReason() != "" {
 		return
 	}
-	warmUp()
+	// In a libc without symbols the time zone's blocks can't be known by name: they are allocated before the baseline, once and
+	// for all.
+	capi.ReadTimeZone()
 	cgoheap.SetRate(1)
+	learnEarly()
 	current = newBaseline()
 }
 
@@ -54,18 +56,58 @@ func newBaseline() baseline {
 	return baseline{mark: capi.Mark(), lost: lostSoFar()}
 }
 
+// Baseline accepts what is live now: a VerifyNone that follows, and VerifyTestMain, see what is allocated from now on. It is for
+// what a library allocates at its first use and keeps as long as the process runs, which nearly every library does:
+//
+//	func TestParse(t *testing.T) {
+//		parse("<a/>") // the first use
+//		cgoheaptest.Baseline(t)
+//		defer cgoheaptest.VerifyNone(t)
+//		...
+//	}
+//
+// Tests that are unfinished meanwhile keep what is theirs: see Parallel tests above.
+func Baseline(t TestingT) {
+	t.Helper()
+	if skipReason() != "" {
+		return // VerifyNone says so
+	}
+	if err := acceptLive(t.Name(), othersUnfinished(t)); err != nil {
+		t.Errorf("cgoheaptest: %v", err)
+	}
+}
+
 // VerifyNone fails the test when C memory that was allocated since the last VerifyNone, or since package initialisation, is
-// still live, and lists the stacks that allocated it. It judges when it is called, so defer it first, or give it to t.Cleanup
+// still live, and lists the stacks that allocated it. It looks when it is called, so defer it first, or give it to t.Cleanup
 // first when other functions given to t.Cleanup free memory. It doesn't stop the test.
+//
+// To a test that has failed or panics it adds nothing, and what such a test leaves behind is no other test's leak. During a panic
+// it puts itself off to t.Cleanup, for the case that the panic is recovered.
 func VerifyNone(t TestingT, opts ...Option) {
 	t.Helper()
-	if reason := asideReason(); reason != "" {
+	if reason := skipReason(); reason != "" {
 		t.Logf("%s", skippedLine(reason))
 		return
 	}
 	o, err := newOptions(opts)
 	if err != nil {
 		t.Errorf("cgoheaptest: %v", err)
+		return
+	}
+	if failed(t) {
+		// The report needs no second failure; an error here would be one.
+		_ = acceptOwn(t.Name(), othersUnfinished(t))
+		return
+	}
+	if panicking() {
+		if c, ok := t.(interface{ Cleanup(func()) }); ok {
+			c.Cleanup(func() {
+				if !panicking() {
+					t.Helper()
+					VerifyNone(t, opts...)
+				}
+			})
+		}
 		return
 	}
 	if problem, skip := blind(); problem != "" {
@@ -109,7 +151,7 @@ func verifyMain(m TestingM, opts []Option) int {
 		return 1
 	}
 	inTestMain.Store(true)
-	aside, failing := asideReason(), false
+	aside, failing := skipReason(), false
 	if aside == "" {
 		if problem, skip := blind(); skip {
 			aside = problem
@@ -123,6 +165,7 @@ func verifyMain(m TestingM, opts []Option) int {
 		mu.Lock()
 		current = newBaseline()
 		base = current
+		mainMark = base.mark
 		mu.Unlock()
 	}
 	code := m.Run()
@@ -158,36 +201,70 @@ func verifyMain(m TestingM, opts []Option) int {
 	return 0
 }
 
+// failed says whether a test has failed already.
+func failed(t TestingT) bool {
+	f, ok := t.(interface{ Failed() bool })
+	return ok && f.Failed()
+}
+
+// panicking says whether a deferred function is running in which, or above which, a panic is under way or was recovered.
+func panicking() bool {
+	pcs := make([]uintptr, 64)
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			if f.Function == "runtime.gopanic" {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
 // verdict is what a verification found.
 type verdict struct {
 	own     []leak   // the test's
 	unclear []leak   // can't be told apart from other tests'
 	others  []string // unfinished tests
 	notes   []string // what may be missing
+	// settled are leaks that no later verification need look at: accepted by an option, or reported as this test's.
+	settled []leak
 }
 
-// verify judges again and again until nothing is left or the time is over, and draws the next baseline.
+// verify looks again and again until nothing is left or the time is over, and draws the next baseline.
 func verify(base *baseline, o *options, name string, others func() []string) (*verdict, error) {
-	deadline := time.Now().Add(o.retry)
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+	// Most tests leave nothing behind, and need no garbage collection to prove it: a fuzz target can't afford one.
+	v, next, err := inspect(base, o, name, others())
+	end := capi.Monotonic() + o.retry
+	for pause := time.Millisecond; err == nil && !v.clean(); pause = min(2*pause, 100*time.Millisecond) {
 		garbage.Collect(context.Background())
-		v, next, err := judge(base, o, name, others())
-		if err != nil {
-			return nil, err
+		v, next, err = inspect(base, o, name, others())
+		left := end - capi.Monotonic()
+		if left <= 0 {
+			break
 		}
-		left := time.Until(deadline)
-		if len(v.own) == 0 && len(v.unclear) == 0 || left <= 0 {
-			mu.Lock()
-			*base = next
-			mu.Unlock()
-			return v, nil
+		if err == nil && !v.clean() {
+			capi.Sleep(min(pause, left))
 		}
-		time.Sleep(min(pause, left))
 	}
+	if err != nil {
+		return nil, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	settle(base, next, v)
+	return v, nil
 }
 
-// judge says what is live now, and what the next baseline would be.
-func judge(base *baseline, o *options, name string, others []string) (*verdict, baseline, error) {
+func (v *verdict) clean() bool { return len(v.own) == 0 && len(v.unclear) == 0 }
+
+// inspect says what is live now, and what the next baseline would be.
+func inspect(base *baseline, o *options, name string, others []string) (*verdict, baseline, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	// Drawn before the look at what is live: a block that is allocated in between is seen twice, rather than never.
@@ -196,39 +273,46 @@ func judge(base *baseline, o *options, name string, others []string) (*verdict, 
 	if err != nil {
 		return nil, next, err
 	}
-	leaks = less(leaks, base.reported)
-	kept := leaks[:0]
-	for _, l := range leaks {
-		if !o.ignores(&l) {
-			kept = append(kept, l)
-		}
-	}
 	v := &verdict{others: others, notes: next.lost.since(base.lost)}
 	if base.counted {
 		v.notes = append(v.notes, "a benchmark with ReportAllocs was running meanwhile: blocks that were allocated then are not verified")
 	}
-	v.own, v.unclear = sides(kept, name, others)
-	if o.allows(v.own) {
-		v.own = nil
-	}
-	if o.allows(v.unclear) {
-		v.unclear = nil
-	}
-	if len(others) > 0 {
-		// Other tests' blocks lie behind the old mark: it stays, and what is reported as this test's now won't be
-		// reported again.
-		next.mark, next.reported = base.mark, map[string]leak{}
-		for key, l := range base.reported {
-			next.reported[key] = l
+	// Another unfinished test's blocks are in neither, so that no option of this test accepts them.
+	v.own, v.unclear = sides(leaks, name, others)
+	for _, side := range []*[]leak{&v.own, &v.unclear} {
+		var rest []leak
+		for _, l := range *side {
+			if o.ignores(&l) {
+				v.settled = append(v.settled, l)
+			} else {
+				rest = append(rest, l)
+			}
 		}
-		for _, l := range v.own {
-			before := next.reported[l.key()]
-			l.bytes += before.bytes
-			l.blocks += before.blocks
-			next.reported[l.key()] = l
+		if o.allows(rest) {
+			v.settled = append(v.settled, rest...)
+			rest = nil
 		}
+		*side = rest
 	}
+	v.settled = append(v.settled, v.own...)
 	return v, next, nil
+}
+
+// settle takes over the next baseline. While other tests are unfinished their blocks lie behind the old mark: it stays then,
+// and what is settled is remembered stack by stack. So it is for VerifyTestMain, whose mark stays to the end. The caller holds mu.
+func settle(base *baseline, next baseline, v *verdict) {
+	mark := next.mark
+	if len(v.others) > 0 {
+		next.mark = base.mark
+	}
+	*base = next
+	if len(v.others) == 0 && !inTestMain.Load() {
+		clear(accepted) // all of it lies behind the new mark
+		return
+	}
+	for _, l := range v.settled {
+		l.accept(mark)
+	}
 }
 
 // blind says why nothing can be seen in this program, and whether that is to be passed over.

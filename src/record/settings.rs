@@ -88,29 +88,34 @@ fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -
         // Each arm leaves the setting alone and says what it must be, or nothing.
         let wrong = match key {
             b"rate=" => {
-                let rate = parse_size(value).filter(|rate| *rate <= sampler::MAX_INTERVAL);
-                set(&mut settings.rate, rate, "not a number of bytes up to 1TiB:")
+                let rate = parse_size(value, "not a number of bytes up to 1TiB:", &|rate| {
+                    rate <= sampler::MAX_INTERVAL
+                });
+                set(&mut settings.rate, rate)
             }
             b"dump=" => {
                 let prefix = Some(value).filter(|value| (1..=trigger::MAX_PREFIX).contains(&value.len()));
-                set(&mut dump.prefix, prefix, "not a path of 1 to 1024 bytes:")
+                set(&mut dump.prefix, prefix.ok_or("not a path of 1 to 1024 bytes:"))
             }
             b"limit=" => {
-                let limit = parse_size(value).filter(|limit| *limit > 0);
-                set(&mut dump.limit, limit, "not a number of bytes above 0:")
+                let limit = parse_size(value, "not a number of bytes above 0:", &|limit| limit > 0);
+                set(&mut dump.limit, limit)
             }
             b"grow=" => {
                 let factor = core::str::from_utf8(value)
                     .ok()
                     .and_then(|text| text.parse::<f64>().ok());
                 let factor = factor.filter(|factor| (1.01..=1000.0).contains(factor));
-                set(&mut dump.grow, factor, "not a factor from 1.01 to 1000:")
+                set(&mut dump.grow, factor.ok_or("not a factor from 1.01 to 1000:"))
             }
-            b"signal=" => set(&mut dump.signal, parse_signal(value), "neither SIGUSR1 nor SIGUSR2:"),
+            b"signal=" => set(
+                &mut dump.signal,
+                parse_signal(value).ok_or("neither SIGUSR1 nor SIGUSR2:"),
+            ),
             b"keep=" => {
                 let keep = core::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 let keep = keep.filter(|keep| (1..=10_000).contains(keep));
-                set(&mut dump.keep, keep, "not a number of files from 1 to 10000:")
+                set(&mut dump.keep, keep.ok_or("not a number of files from 1 to 10000:"))
             }
             _ => Some("unknown setting"),
         };
@@ -134,12 +139,14 @@ fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -
 }
 
 /// Sets what could be read; else says what is wrong.
-fn set<T>(setting: &mut Option<T>, value: Option<T>, problem: &'static str) -> Option<&'static str> {
-    if value.is_none() {
-        return Some(problem);
+fn set<T>(setting: &mut Option<T>, value: Result<T, &'static str>) -> Option<&'static str> {
+    match value {
+        Ok(value) => {
+            *setting = Some(value);
+            None
+        }
+        Err(problem) => Some(problem),
     }
-    *setting = value;
-    None
 }
 
 /// The two signals that are the program's own to use.
@@ -151,21 +158,37 @@ fn parse_signal(name: &[u8]) -> Option<i32> {
     }
 }
 
-/// `512`, `512KiB`, `1MiB`, `2GiB`; the short `K`, `M` and `G` mean the same.
-fn parse_size(text: &[u8]) -> Option<u64> {
+/// `512`, `512KiB`, `1MiB`, `2GiB`, of which `512K`, `1M` and `2G` are the short forms, and `512KB`, `1MB`, `2GB`, which are powers
+/// of 1000. Capitals and small letters are the same. What is no number, or none that `accepts`, is what `wrong` says.
+fn parse_size(text: &[u8], wrong: &'static str, accepts: &dyn Fn(u64) -> bool) -> Result<u64, &'static str> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = core::str::from_utf8(number).ok()?.parse().ok()?;
-    let shift = match unit {
-        b"" | b"B" => 0,
-        b"KiB" | b"K" => 10,
-        b"MiB" | b"M" => 20,
-        b"GiB" | b"G" => 30,
-        b"TiB" | b"T" => 40,
-        _ => return None,
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = core::str::from_utf8(number)
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .ok_or(wrong)?;
+    let (letter, rest) = unit
+        .split_first()
+        .map_or((b'b', unit), |(first, rest)| (first.to_ascii_lowercase(), rest));
+    let base: u64 = match rest {
+        _ if rest.eq_ignore_ascii_case(b"b") => 1000,
+        _ if rest.is_empty() || rest.eq_ignore_ascii_case(b"ib") => 1024,
+        _ => return Err(UNKNOWN_UNIT),
     };
-    number.checked_mul(1 << shift)
+    let power = match letter {
+        b'b' if rest.is_empty() => 0,
+        b'k' => 1,
+        b'm' => 2,
+        b'g' => 3,
+        b't' => 4,
+        _ => return Err(UNKNOWN_UNIT),
+    };
+    let bytes = number.checked_mul(base.pow(power)).filter(|bytes| accepts(*bytes));
+    bytes.ok_or(wrong)
 }
+
+const UNKNOWN_UNIT: &str = "the unit of the size is none of B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB, K, M, G, T \
+                            (powers of 1024):";
 
 #[cfg(test)]
 mod tests {
@@ -176,12 +199,25 @@ mod tests {
         (parse(text.as_bytes(), &mut |_, _| complaints += 1).rate, complaints)
     }
 
+    fn complaint(text: &str) -> Option<&'static str> {
+        let mut first = None;
+        parse(text.as_bytes(), &mut |problem, _| {
+            first.get_or_insert(problem);
+        });
+        first
+    }
+
     #[test]
     fn sizes_with_and_without_unit_are_understood() {
         assert_eq!(rate("rate=512KiB"), (Some(512 << 10), 0));
         assert_eq!(rate("rate=1"), (Some(1), 0));
         assert_eq!(rate(" rate=0 ,"), (Some(0), 0));
         assert_eq!(rate("rate=2G"), (Some(2 << 30), 0));
+        assert_eq!(rate("rate=2GB"), (Some(2_000_000_000), 0));
+        assert_eq!(rate("rate=10KB"), (Some(10_000), 0));
+        assert_eq!(rate("rate=3mb"), (Some(3_000_000), 0));
+        assert_eq!(rate("rate=3kib"), (Some(3 << 10), 0));
+        assert_eq!(rate("rate=7B"), (Some(7), 0));
         assert_eq!(rate(""), (None, 0));
     }
 
@@ -189,7 +225,10 @@ mod tests {
     fn what_is_not_understood_is_complained_of_and_changes_nothing() {
         assert_eq!(rate("rate="), (None, 1));
         assert_eq!(rate("rate=-1"), (None, 1));
-        assert_eq!(rate("rate=10KB"), (None, 1));
+        for unit in ["X", "KX", "GiBB", "iB", "BB", "GG", " GB", "KBit"] {
+            assert_eq!(complaint(&format!("rate=10{unit}")), Some(UNKNOWN_UNIT), "{unit}");
+        }
+        assert_eq!(complaint("limit=0GB,dump=a"), Some("not a number of bytes above 0:"));
         assert_eq!(rate("rate=99999999999999999999"), (None, 1));
         assert_eq!(rate("rate=16777216TiB"), (None, 1));
         assert_eq!(rate("speed=1,rate=64K"), (Some(64 << 10), 1));

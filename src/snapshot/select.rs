@@ -55,10 +55,16 @@ pub fn largest_stacks(filter: Filter, count: usize) -> Option<Vec<StackTotals>> 
             *bytes = bytes.wrapping_add(entry.bytes());
         }
     });
-    let bytes = |id: u32| inuse[id as usize].1;
-    let order = sort::indices(stack_count, &mut |a, b| bytes(b).cmp(&bytes(a)).then(a.cmp(&b)));
-    let largest = order.into_iter().take_while(|&id| bytes(id) != 0).take(count);
-    let totals = largest.filter_map(|id| {
+    // Few stacks have a block that passes. Blocks of 0 bytes are blocks.
+    let mut found = Vec::new();
+    found
+        .try_reserve_exact(inuse.iter().filter(|(objects, _)| *objects != 0).count())
+        .ok()?;
+    found.extend((0..stack_count).filter(|&id| inuse[id].0 != 0));
+    let bytes = |at: u32| inuse[found[at as usize]].1;
+    let order = sort::indices(found.len(), &mut |a, b| bytes(b).cmp(&bytes(a)).then(a.cmp(&b)));
+    let totals = order.into_iter().take(count).filter_map(|at| {
+        let id = found[at as usize] as u32;
         let (objects_fixed, bytes) = inuse[id as usize];
         let totals = stacks::get(StackId(id))?.totals();
         Some(StackTotals {

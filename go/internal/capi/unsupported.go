@@ -5,6 +5,7 @@ package capi
 import (
 	"errors"
 	"os"
+	"time"
 )
 
 // Supported says whether this program has the C side: here it has not, and every function that can fail says so.
@@ -109,3 +110,23 @@ func ReadMalloc() Malloc { return Malloc{} }
 
 // Trim is not supported.
 func Trim() (bool, error) { return false, errors.ErrUnsupported }
+
+// Sleep is time.Sleep.
+func Sleep(d time.Duration) { time.Sleep(d) }
+
+// SleepOutside is time.Sleep.
+func SleepOutside(d time.Duration) { time.Sleep(d) }
+
+var start = time.Now()
+
+// Monotonic is the time since the start.
+func Monotonic() time.Duration { return time.Since(start) }
+
+// ReadTimeZone does nothing.
+func ReadTimeZone() {}
+
+// SetEnvironment does nothing.
+func SetEnvironment() {}
+
+// HandOut does nothing.
+func HandOut() (free func()) { return func() {} }

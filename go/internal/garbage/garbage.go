@@ -7,6 +7,8 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 )
 
 // finalizersTimeout bounds the wait for finalizers and cleanups: one that hangs must not take the profile away.
@@ -16,8 +18,7 @@ const finalizersTimeout = 5 * time.Second
 // due have run, so that C memory which they free is free. Twice, because a finalizer keeps its object, and what hangs
 // on it, to the next collection. It returns early when ctx ends.
 func Collect(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, finalizersTimeout)
-	defer cancel()
+	wait := &waiter{ctx: ctx, left: finalizersTimeout}
 	queues := newQueueCounts()
 	if !queues.known() {
 		// Go 1.25 doesn't count. A marker of our own that has run says that the queue has moved, but not that those
@@ -25,7 +26,7 @@ func Collect(ctx context.Context) {
 		for range 3 {
 			ran := plantMarkers()
 			runtime.GC()
-			if !poll(ctx, func() bool { return ran.Load() == 2 }) {
+			if !wait.until(func() bool { return ran.Load() == 2 }) {
 				return
 			}
 		}
@@ -38,22 +39,29 @@ func Collect(ctx context.Context) {
 			_, finalizersRun, _, cleanupsRun := queues.read()
 			return finalizersRun >= finalizers && cleanupsRun >= cleanups
 		}
-		if !poll(ctx, done) {
+		if !wait.until(done) {
 			return
 		}
 	}
 }
 
-// poll waits until done answers true; it returns false when ctx ends first.
-func poll(ctx context.Context, done func() bool) bool {
-	for pause := 100 * time.Microsecond; !done(); pause = min(2*pause, 20*time.Millisecond) {
-		select {
-		case <-ctx.Done():
+// waiter waits in real time: in a bubble of testing/synctest package time's clock jumps ahead, and finalizers and cleanups
+// run outside of the bubble.
+type waiter struct {
+	ctx  context.Context
+	left time.Duration
+}
+
+// until waits until done answers true; it returns false when the context ends or the time is over first.
+func (w *waiter) until(done func() bool) bool {
+	for pause := 50 * time.Microsecond; !done(); pause = min(2*pause, 20*time.Millisecond) {
+		if w.left <= 0 || w.ctx.Err() != nil {
 			return false
-		case <-time.After(pause):
 		}
+		capi.SleepOutside(pause)
+		w.left -= pause
 	}
-	return ctx.Err() == nil
+	return w.ctx.Err() == nil
 }
 
 // queueCounts reads the runtime's counters of finalizers and cleanups.

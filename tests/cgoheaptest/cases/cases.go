@@ -75,3 +75,13 @@ func Alloc(n int) unsafe.Pointer { return C.cases_buffer(C.size_t(n)) }
 
 // Free frees them.
 func Free(p unsafe.Pointer) { C.free(p) }
+
+var table unsafe.Pointer
+
+// Use allocates a table at its first call, which it keeps, as most libraries do.
+func Use() {
+	if table == nil {
+		table = C.cases_buffer(32)
+	}
+	Balanced(1, 10)
+}

@@ -88,6 +88,81 @@ func TestFailsOnBadOption(t *testing.T) {
 	defer cgoheaptest.VerifyNone(t, cgoheaptest.IgnoreFunction("("))
 }
 
+func TestFailsOnFirstUse(t *testing.T) {
+	table = nil
+	defer cgoheaptest.VerifyNone(t, soon)
+	Use()
+}
+
+func TestBaselineAcceptsFirstUse(t *testing.T) {
+	table = nil
+	Use()
+	cgoheaptest.Baseline(t)
+	defer cgoheaptest.VerifyNone(t)
+	Use()
+}
+
+func TestFailsBehindBaseline(t *testing.T) {
+	alloc := func() { Alloc(20) }
+	alloc()
+	cgoheaptest.Baseline(t)
+	alloc() // the same stack
+	cgoheaptest.VerifyNone(t, soon)
+}
+
+func TestFailsOnBlockOfNoBytes(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t, soon)
+	Alloc(0)
+}
+
+// A failure of another kind, and a panic, are not made longer; what they leave behind is not the next test's.
+
+func TestFailsForAnotherReason(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t)
+	Alloc(21)
+	t.Fatal("the real reason")
+}
+
+func TestAfterAnotherReasonTheNextBegins(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t)
+}
+
+func TestFailsWhenItPanics(t *testing.T) {
+	if os.Getenv("CASES_PANIC") == "" {
+		t.Fatal("only when asked to")
+	}
+	defer cgoheaptest.VerifyNone(t)
+	t.Cleanup(func() { cgoheaptest.VerifyNone(t) })
+	Alloc(22)
+	panic("the real reason")
+}
+
+// A panic that the test expects hides no leak.
+func TestFailsBehindRecoveredPanic(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	defer cgoheaptest.VerifyNone(t, soon)
+	Alloc(23)
+	panic("expected")
+}
+
+func FuzzForgetsThree(f *testing.F) {
+	f.Add([]byte("a"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if os.Getenv("CASES_FUZZ") == "" {
+			return
+		}
+		defer cgoheaptest.VerifyNone(t, cgoheaptest.RetryFor(0))
+		p := Alloc(len(b) + 1)
+		if len(b) != 3 {
+			Free(p)
+		}
+	})
+}
+
 func BenchmarkBalanced(b *testing.B) {
 	cgoheaptest.ReportAllocs(b)
 	for range b.N {

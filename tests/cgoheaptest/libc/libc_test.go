@@ -7,14 +7,15 @@ import (
 	_ "github.com/cgoheap/cgoheap/go/interpose"
 )
 
-func TestWhatLibcKeepsIsNoLeak(t *testing.T) {
-	defer cgoheaptest.VerifyNone(t)
-	Once()
-}
-
-func TestFailsOnWhatLibcHandsOut(t *testing.T) {
-	defer cgoheaptest.VerifyNone(t)
-	if n := Forget(); n != 6 {
-		t.Errorf("%d blocks, want 6", n)
+func run(t *testing.T, calls []Call) {
+	for _, c := range calls {
+		t.Run(c.Name(), func(t *testing.T) {
+			defer cgoheaptest.VerifyNone(t, cgoheaptest.RetryFor(0))
+			c.Run()
+		})
 	}
 }
+
+func TestKeeps(t *testing.T) { run(t, Keeps()) }
+
+func TestFails(t *testing.T) { run(t, HandsOut()) }

@@ -88,3 +88,46 @@ func TestVerifiesSubtestsInCleanup(t *testing.T) {
 		})
 	}
 }
+
+// While this test only waits, the tests up to TestNothingIsBlamedForTheOthers run one after the other: it runs when they are over.
+func TestOnlyWaits(t *testing.T) { t.Parallel() }
+
+//go:noinline
+func pool() { cases.Alloc(60) }
+
+func TestIgnoresItsPool(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t, cgoheaptest.IgnoreFunction(`\.pool$`))
+	pool()
+}
+
+func TestAllowsItsBlock(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t, cgoheaptest.AllowBytes(61))
+	cases.Alloc(61)
+}
+
+func TestFailsForAnotherReason(t *testing.T) {
+	defer cgoheaptest.VerifyNone(t)
+	cases.Alloc(62)
+	t.Error("the real reason")
+}
+
+func TestHasABaseline(t *testing.T) {
+	cases.Alloc(63)
+	cgoheaptest.Baseline(t)
+	defer cgoheaptest.VerifyNone(t)
+}
+
+func TestNothingIsBlamedForTheOthers(t *testing.T) {
+	cgoheaptest.VerifyNone(t, cgoheaptest.RetryFor(0))
+}
+
+func TestFailsOnTheSameStackAgain(t *testing.T) {
+	again := func() { cases.Alloc(64) }
+	for i := range 2 {
+		again()
+		if i == 0 {
+			cgoheaptest.VerifyNone(t, cgoheaptest.AllowBlocks(1))
+		}
+	}
+	cgoheaptest.VerifyNone(t, cgoheaptest.RetryFor(0))
+}

@@ -1,5 +1,0 @@
-//go:build !asan && !msan
-
-package cgoheaptest
-
-const sanitized = false

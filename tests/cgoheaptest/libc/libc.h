@@ -1,3 +1,0 @@
-void libc_threads(int n);
-void libc_once(void);
-int libc_forget(void);
