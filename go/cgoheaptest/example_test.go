@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !asan && !msan
+//go:build cgo && !asan && !msan
 
 package cgoheaptest_test
 

@@ -14,7 +14,7 @@ var sanitized bool
 func skipReason() string {
 	switch {
 	case !capi.Supported:
-		return "cgoheap doesn't run on " + runtime.GOOS + "/" + runtime.GOARCH + ", or the program is built without cgo"
+		return "needs " + capi.Platforms + " and cgo, and this is " + runtime.GOOS + "/" + runtime.GOARCH + " or built without cgo"
 	case sanitized:
 		return "a sanitizer (-asan, -msan) owns malloc in this program"
 	}
