@@ -38,7 +38,8 @@ func (v *verdict) report(t TestingT) string {
 		writeLeaks(&b, v.unclear)
 	}
 	b.WriteString("\n")
-	for _, hint := range hints(append(v.own[:len(v.own):len(v.own)], v.unclear...), t == nil) {
+	all := append(v.own[:len(v.own):len(v.own)], v.unclear...)
+	for _, hint := range append(firstUse(v.own, t == nil), hints(all)...) {
 		fmt.Fprintf(&b, "    %s\n", hint)
 	}
 	if path, err := saveProfile(t); err != nil {
@@ -176,8 +177,20 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// hints says what helps with these leaks, of a test or of all tests.
-func hints(leaks []leak, ofAll bool) []string {
+// firstUse is the remedy for what a library keeps from its first use, should the leaks look like it.
+func firstUse(leaks []leak, ofAll bool) []string {
+	if len(leaks) == 0 || slices.ContainsFunc(leaks, func(l leak) bool { return l.blocks != 1 }) {
+		return nil
+	}
+	remedy := "    use(); cgoheaptest.Baseline(t); defer cgoheaptest.VerifyNone(t)"
+	if ofAll {
+		remedy = "    func TestMain(m *testing.M) { use(); cgoheaptest.VerifyTestMain(m) }"
+	}
+	return []string{"Each stack leaked once. If a library keeps this from its first use, use it once and begin behind that:", remedy}
+}
+
+// hints says what helps with these leaks.
+func hints(leaks []leak) []string {
 	var list []string
 	var stats cgoheap.Stats
 	cgoheap.ReadStats(&stats)
@@ -194,14 +207,6 @@ func hints(leaks []leak, ofAll bool) []string {
 	}
 	if forgotten {
 		list = append(list, "What C.CString and C.CBytes return must be freed: C.free(unsafe.Pointer(p)).")
-	}
-	if !slices.ContainsFunc(leaks, func(l leak) bool { return l.blocks != 1 }) {
-		list = append(list, "Each stack leaked once. If a library keeps this from its first use, use it once and begin behind that:")
-		if ofAll {
-			list = append(list, "    func TestMain(m *testing.M) { use(); cgoheaptest.VerifyTestMain(m) }")
-		} else {
-			list = append(list, "    use(); cgoheaptest.Baseline(t); defer cgoheaptest.VerifyNone(t)")
-		}
 	}
 	if nameless {
 		list = append(list, "For the names and lines of C functions: go test -ldflags='-s=false -w=false'.")
