@@ -1,8 +1,16 @@
-//! The unwinder in whole processes, judged by gcc's own (`_Unwind_Backtrace`): every return address has to agree. Each
+//! The unwinder in whole processes, against gcc's own (`_Unwind_Backtrace`): every return address has to agree. Each
 //! case is a C or C++ program in `tests/programs/`.
+//!
+//! Here in Rust the `backtrace` crate is the reference, for the walk and for the names.
 
 mod support;
 
+use std::ffi::c_void;
+
+use cgoheap::internals::profile::Symbolizer;
+use cgoheap::internals::profile::symbols::ProcessSymbols;
+use cgoheap::internals::record::sampler;
+use cgoheap::internals::snapshot::{self, Filter};
 use support::run;
 
 #[test]
@@ -57,4 +65,154 @@ fn foreign_stacks_are_read_no_further_than_they_go() {
 #[test]
 fn the_entries_tables_are_right_at_every_instruction() {
     run("stepped.c", &["-O2", "-fno-builtin"]);
+}
+
+/// What the `backtrace` crate says of a place that allocated a block of this size.
+struct Reference {
+    size: usize,
+    /// Return addresses, of more frames than ours at the inner end.
+    trace: Vec<u64>,
+}
+
+/// A place to compare: allocates, and asks the crate, from the same function.
+#[inline(never)]
+fn allocate_here(size: usize) -> Reference {
+    unsafe extern "C" {
+        fn cgoheap_malloc(size: usize) -> *mut c_void;
+    }
+    // SAFETY: malloc takes any size. The block stays.
+    assert!(!unsafe { cgoheap_malloc(size) }.is_null());
+    let mut trace = Vec::new();
+    backtrace::trace(|frame| {
+        // Past its end the walk may give 0.
+        trace.extend(Some(frame.ip() as u64).filter(|address| *address != 0));
+        true
+    });
+    Reference { size, trace }
+}
+
+mod shapes {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[inline(never)]
+    pub fn recursive(depth: usize, size: usize) -> Reference {
+        let reference = match depth {
+            0 => allocate_here(size),
+            _ => recursive(depth - 1, size),
+        };
+        std::hint::black_box(reference)
+    }
+
+    #[inline(always)]
+    fn inlined<T: Fn() -> Reference>(call: T) -> Reference {
+        std::hint::black_box(call())
+    }
+
+    pub fn generic_and_inlined<T: Into<usize>>(size: T) -> Reference {
+        let size = size.into();
+        inlined(|| inlined(|| std::hint::black_box(allocate_here(size))))
+    }
+
+    pub trait Shape {
+        fn allocate(&self) -> Reference;
+    }
+
+    pub struct Boxed(pub usize);
+
+    impl Shape for Boxed {
+        fn allocate(&self) -> Reference {
+            std::hint::black_box(allocate_here(self.0))
+        }
+    }
+
+    thread_local!(static FROM_C: RefCell<Option<Reference>> = const { RefCell::new(None) });
+
+    /// Rust, then libc, then Rust again.
+    pub fn through_libc(size: usize) -> Reference {
+        extern "C" fn compare(size: *const c_void, _: *const c_void) -> i32 {
+            // SAFETY: an element of the array below.
+            let size = unsafe { *size.cast::<usize>() };
+            FROM_C.set(Some(allocate_here(size)));
+            0
+        }
+        let mut sizes = [size; 2];
+        // SAFETY: an array of two elements of that size.
+        unsafe { libc::qsort(sizes.as_mut_ptr().cast(), 2, size_of::<usize>(), Some(compare)) };
+        FROM_C.take().expect("qsort compares two elements")
+    }
+}
+
+/// A name of the reference and ours: raw name, file, line.
+type Named = (String, String, u32);
+
+fn reference_names(return_address: u64) -> Vec<Named> {
+    let mut names = Vec::new();
+    backtrace::resolve(return_address as *mut c_void, |symbol| {
+        let name = symbol.name().and_then(|name| name.as_str()).unwrap_or_default();
+        let file = symbol.filename().map(|file| file.display().to_string());
+        names.push((name.to_owned(), file.unwrap_or_default(), symbol.lineno().unwrap_or(0)));
+    });
+    names.retain(|(name, ..)| !name.is_empty());
+    names
+}
+
+#[test]
+fn stacks_and_names_agree_with_the_backtrace_crate() {
+    assert!(sampler::set_interval(1));
+    let mut references = vec![
+        shapes::recursive(0, 10_007),
+        shapes::recursive(60, 10_009),
+        shapes::generic_and_inlined(10_037_usize),
+        shapes::generic_and_inlined(5_u8 as usize + 10_034),
+        (&shapes::Boxed(10_061) as &dyn shapes::Shape).allocate(),
+        shapes::through_libc(10_067),
+        std::thread::spawn(|| shapes::recursive(3, 10_069))
+            .join()
+            .expect("no panic"),
+    ];
+    // Far more frames than are kept: what is kept agrees.
+    references.push(shapes::recursive(400, 10_079));
+    sampler::set_interval(0);
+
+    let snapshot = snapshot::take(Filter::ALL).expect("memory");
+    let mut symbols = ProcessSymbols::new();
+    let (mut frames_seen, mut names_seen) = (0, 0);
+    for Reference { size, trace } in references {
+        let mut ours = snapshot
+            .stacks
+            .iter()
+            .filter(|stack| stack.values.inuse_bytes == size as i64);
+        let (stack, None) = (
+            ours.next().unwrap_or_else(|| panic!("no stack of {size} bytes")),
+            ours.next(),
+        ) else {
+            panic!("two stacks of {size} bytes");
+        };
+        // The innermost differ: the call of malloc here, that of the crate there, in the same function.
+        let ours: Vec<u64> = stack.frames.iter().map(|frame| frame.return_address()).collect();
+        let inner = trace.iter().position(|address| *address == ours[1]);
+        let inner = inner.unwrap_or_else(|| panic!("{size} bytes: {:#x} is not in {trace:x?}", ours[1]));
+        let theirs = &trace[inner..];
+        assert!(inner <= 4, "{inner} frames of the crate's own");
+        assert!(
+            ours[0].abs_diff(trace[inner - 1]) < 2000,
+            "{size} bytes: another function"
+        );
+        let kept = theirs.len().min(255);
+        assert_eq!(&ours[1..], &theirs[..kept], "{size} bytes");
+        frames_seen += kept;
+        for frame in &stack.frames[1..] {
+            let object = snapshot.objects.iter().find(|object| object.id == frame.object());
+            let mut lines = Vec::new();
+            symbols.resolve(*frame, object, &mut lines);
+            let ours: Vec<Named> = lines.into_iter().map(|l| (l.system_name, l.file, l.line)).collect();
+            assert_eq!(ours, reference_names(frame.return_address()), "{size} bytes, {frame:?}");
+            names_seen += ours.len();
+        }
+    }
+    assert!(
+        frames_seen > 300 && names_seen > frames_seen,
+        "{frames_seen} frames, {names_seen} names"
+    );
 }

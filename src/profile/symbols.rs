@@ -5,9 +5,10 @@
 //! distinct frames of sampled stacks: the next profile opens only the files that have new ones.
 //!
 //! Why not `backtrace::resolve`, which does the same in one call: it lists the loaded objects at its first use and
-//! never again (`clear_symbol_cache` doesn't change that), so that a library opened later has no names, and it keeps the parsed
-//! files. This is the crate that it
-//! is made of, given the file and the bias that the snapshot recorded.
+//! never again (`clear_symbol_cache` doesn't change that), so that a library opened later has no names, and an address where a
+//! closed library was has the names of what was there before; and it keeps the parsed files. This is the crate that it is made
+//! of, given the file and the bias that the snapshot recorded. tests/unwind.rs holds the names, and the walk, against those of
+//! `backtrace` for a program whose objects stay the same.
 //!
 //! An object that has been closed, or a file that was replaced by a deployment, may still be named: the build id says
 //! whether the file is the one that ran. Without a build id only an object that is still loaded is trusted.
