@@ -53,11 +53,14 @@
 //
 // # Flags
 //
-// As all flags of test programs that go test doesn't know, they come behind the packages: go test ./... -cgoheapprofilerate=4096
+// As all flags of test programs that go test doesn't know, they come behind the packages, all of which have to import this one:
+// go test ./codec -cgoheapprofilerate=4KiB. For go test ./... there is the environment: CGOHEAPPROFILERATE=4KiB go test ./...
 //
 //	-cgoheapprofile=FILE      writes the profile to FILE: at the end with VerifyTestMain, else at the end of each
-//	                          VerifyNone and ReportAllocs
-//	-cgoheapprofilerate=N     samples every N bytes instead of all; VerifyNone then sees samples only
+//	CGOHEAPPROFILE=FILE       VerifyNone and ReportAllocs. A relative FILE lies in each package's folder, and in a folder, FOLDER/,
+//	                          each package has a file of its own
+//	-cgoheapprofilerate=SIZE  samples every SIZE bytes (4096, 4KiB, 1MB) instead of all; VerifyNone then sees
+//	CGOHEAPPROFILERATE=SIZE   samples only
 //
 // # Limits
 //

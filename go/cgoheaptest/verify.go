@@ -49,6 +49,7 @@ func init() {
 	capi.ReadTimeZone()
 	cgoheap.SetRate(1)
 	learnEarly()
+	readRateVariable()
 	current = newBaseline()
 }
 
@@ -319,7 +320,9 @@ func settle(base *baseline, next baseline, v *verdict) {
 func blind() (problem string, skip bool) {
 	var s cgoheap.Stats
 	cgoheap.ReadStats(&s)
-	switch {
+	switch problem := rateProblem(); {
+	case problem != "":
+		return problem, false
 	case s.Interpose == cgoheap.InterposePartly:
 		return s.Interpose.String(), true
 	case s.Rate == 0:

@@ -276,7 +276,7 @@ func TestFlags(t *testing.T) {
 
 	// A sample each gigabyte misses a small block.
 	mustPass(t, "./cases", "-run=FailsOnPool", "-cgoheapprofilerate=1000000000")
-	if out := mustFail(t, "./cases", "-run=FailsOnPool", "-cgoheapprofilerate=0"); !strings.Contains(out, "must be a number of bytes") {
+	if out := mustFail(t, "./cases", "-run=FailsOnPool", "-cgoheapprofilerate=0"); !strings.Contains(out, "must be a size of 1 byte or more") {
 		t.Errorf("rate 0: %s", out)
 	}
 
@@ -286,6 +286,28 @@ func TestFlags(t *testing.T) {
 		t.Fatalf("the profile is not among the artifacts:\n%s", out)
 	}
 	checkProfile(t, path[1], "cases.FromPool")
+}
+
+func TestSettingsInTheEnvironmentOfManyPackages(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new") + "/"
+	// One of the packages, this one, doesn't import cgoheaptest.
+	packages := []string{"test", "-count=1", "-run=TestLeaks|TestNothingHere", "./testmain", "./cases", "."}
+	if out, ok := output(t, []string{"CGOHEAPPROFILE=" + folder}, "go", packages...); !ok {
+		t.Fatal(out)
+	}
+	checkProfile(t, folder+"cgoheaptest_testmain.pb.gz", "testmain.ignored")
+	run := func(rate string) (string, bool) {
+		return output(t, []string{"CGOHEAPPROFILERATE=" + rate}, "go", "test", "-run=FailsOnPool", "./cases")
+	}
+	if out, ok := run("1GB"); !ok {
+		t.Errorf("a sample each gigabyte:\n%s", out)
+	}
+	if out, ok := run("1"); ok {
+		t.Errorf("the result of another rate:\n%s", out)
+	}
+	if out, ok := run("1XB"); ok || !strings.Contains(out, `CGOHEAPPROFILERATE: the unit of "1XB" is none of`) {
+		t.Errorf("passes %v:\n%s", ok, out)
+	}
 }
 
 // checkProfile reads a profile with pprof.

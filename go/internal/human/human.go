@@ -3,6 +3,9 @@ package human
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,6 +25,39 @@ func Size[T int64 | uint64](bytes T) string {
 		f /= 1024
 	}
 	return fmt.Sprintf("%s%.2f GiB", sign, f)
+}
+
+// ParseSize reads bytes as people write them: 512, 512KiB, 1MiB, 2GiB, of which 512K, 1M and 2G are the short forms, and 512KB, 1MB,
+// 2GB, which are powers of 1000; capitals and small letters are the same. It is what CGOHEAP=limit= takes.
+func ParseSize(text string) (int64, error) {
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	if digits == 0 {
+		return 0, fmt.Errorf("%q is no size: it must be a whole number of bytes, such as 512KiB or 2GB", text)
+	}
+	unit := strings.ToLower(text[digits:])
+	base, letter := int64(1024), strings.TrimSuffix(unit, "ib")
+	if decimal, ok := strings.CutSuffix(unit, "b"); ok && letter == unit {
+		base, letter = 1000, decimal
+	}
+	power := strings.Index("kmgt", letter)
+	switch {
+	case letter == "" && unit != "ib":
+		power = -1
+	case len(letter) != 1 || power < 0:
+		return 0, fmt.Errorf("the unit of %q is none of B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB, K, M, G, T (powers of 1024)", text)
+	}
+	n, err := strconv.ParseInt(text[:digits], 10, 64)
+	for ; power >= 0 && err == nil; power-- {
+		if n > math.MaxInt64/base {
+			err = strconv.ErrRange
+			break
+		}
+		n *= base
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%q is more bytes than there can be", text)
+	}
+	return n, nil
 }
 
 // Duration formats a time for people.
