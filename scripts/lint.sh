@@ -10,9 +10,9 @@ scripts/layers.py
 python3 -B scripts/layers_test.py 2>&1 | tail -n 3
 cargo clippy --locked --quiet --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
-for manifest in examples/rust-program/Cargo.toml tests/link/rust/*/Cargo.toml; do
+for manifest in examples/rust-program/Cargo.toml tests/build/programs/link/rust/*/Cargo.toml; do
     cargo fmt --check --manifest-path "$manifest"
-    CARGO_TARGET_DIR=$PWD/build/link/rust-target cargo clippy --locked --quiet --manifest-path "$manifest" -- -D warnings
+    CARGO_TARGET_DIR=$PWD/build/rust-target cargo clippy --locked --quiet --manifest-path "$manifest" -- -D warnings
 done
 scripts/build-archive.sh
 unformatted=$(gofmt -l $(git ls-files '*.go'))

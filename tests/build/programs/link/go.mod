@@ -1,4 +1,4 @@
-// The programs of the link matrix, scripts/test-link.sh.
+// The programs of the link matrix, TestLink in tests/build.
 module example.com/link
 
 go 1.25
@@ -10,5 +10,5 @@ require (
 
 replace (
 	example.com/other => ./other
-	github.com/cgoheap/cgoheap => ../..
+	github.com/cgoheap/cgoheap => ../../../..
 )

@@ -5,7 +5,7 @@ package main
 // Code that includes the header, in the same program.
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../include
+#cgo CFLAGS: -I${SRCDIR}/../../../../include
 #include <cgoheap.h>
 #include <stdlib.h>
 
@@ -35,11 +35,11 @@ import "C"
 func init() {
 	leaks = append(leaks,
 		leak{"header", 3, 7001, leakHeader, []string{"header_leak", "C.header_leak", "main.leakHeader"}},
-		leak{"mixed", 0, 7103, mixDoors, nil})
+		leak{"mixed", 0, 7103, mixed, nil})
 }
 
 //go:noinline
 func leakHeader(n, size int) { C.header_leak(C.int(n), C.int(size)) }
 
 //go:noinline
-func mixDoors(_, size int) { C.header_mix(50, C.int(size)) }
+func mixed(_, size int) { C.header_mix(50, C.int(size)) }

@@ -1,4 +1,4 @@
-// Command rustdoor holds a Rust library whose global allocator is CgoHeap, and looks for its blocks in its own profile: once
+// Command rustlibrary holds a Rust library whose global allocator is CgoHeap, and looks for its blocks in its own profile: once
 // each, also when the whole process is captured (-tags interpose).
 package main
 

@@ -1,8 +1,8 @@
-module github.com/cgoheap/cgoheap/tests/real/variants
+module github.com/cgoheap/cgoheap/tests/build/programs/variants
 
 go 1.26.0
 
-replace github.com/cgoheap/cgoheap => ../../..
+replace github.com/cgoheap/cgoheap => ../../../..
 
 require (
 	github.com/cgoheap/cgoheap v0.0.0

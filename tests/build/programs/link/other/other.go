@@ -1,7 +1,7 @@
 // Package other leaks in C, and includes the header by itself.
 package other
 
-// #cgo CPPFLAGS: -I${SRCDIR}/../../../include
+// #cgo CPPFLAGS: -I${SRCDIR}/../../../../../include
 // #include <cgoheap.h>
 // #include <stdlib.h>
 // static void *other_leak(size_t size) { return malloc(size); }

@@ -1,4 +1,4 @@
-// Command variants leaks C memory in many ways and checks what its own profile says, for scripts/test-variants.sh, which
+// Command variants leaks C memory in many ways and checks what its own profile says, for TestVariants, which
 // builds and runs it in many ways. It knows of cgoheap by the blank import only, but for the line that ReadStats gives.
 package main
 

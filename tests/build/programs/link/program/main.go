@@ -3,7 +3,7 @@
 package main
 
 /*
-#cgo CPPFLAGS: -I${SRCDIR}/../../../include -include cgoheap.h
+#cgo CPPFLAGS: -I${SRCDIR}/../../../../../include -include cgoheap.h
 #include <stdlib.h>
 void *link_leak(size_t size);
 */
