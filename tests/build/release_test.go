@@ -15,31 +15,34 @@ import (
 
 const module = "github.com/cgoheap/cgoheap"
 
-// releaseRows are the ways to a program with a release: what README.md tells a new user to do, word for word, then the other ways.
+// releaseRows are the ways to a program with a release: what README.md and docs/capture.md tell a new user to do, word for word, then others.
 var releaseRows = []struct {
 	name, words string
 	long        bool // only with CGOHEAP_LONG: it compiles the standard library once more
 	run         func(*release)
 }{
-	{"readme", "README: a program, the header by -include", false, func(r *release) {
-		r.readme(r.page.program, r.page.commands[0], "C.CString", "main.main", "Type: inuse_space")
+	{"readme", "README's quick start: the whole process by a blank import", false, func(r *release) {
+		r.follow(r.page.program, r.page.commands, "C.CString", "main.main", "Type: inuse_space")
 	}},
-	{"readme-interpose", "README: the whole process by a blank import", false, func(r *release) {
-		r.readme(
-			replace(r.page.program, `(?m)^.*#cgo.*\n`, "", `cgoheap/go"`, `cgoheap/go/interpose"`),
-			replace(r.page.commands[0], `(?m)^.*CGO_CPPFLAGS.*\n`, ""),
+	{"readme-checkout", "the same from a checkout", false, func(r *release) {
+		checkout := replace(r.page.checkout, `(?m)^(git clone|make) .*\n`, "", `=\.\./cgoheap`, "="+root)
+		r.follow(r.page.program, replace(r.page.commands, `(?m)^go get.*\n`, literal(checkout)), "C.CString", "main.main", "Type: inuse_space")
+	}},
+	{"header", "docs/capture.md: the header by -include", false, func(r *release) {
+		r.follow(
+			replace(r.page.withoutInterpose(), `(?m)^// #include <stdlib.h>\nimport "C"\n`, literal(r.page.header)),
+			replace(r.page.commands, `(?m)^go build`, literal(r.page.export)+"$0"),
 			"C.CString", "main.main", "Type: inuse_space")
 	}},
-	{"readme-include", "README: #include in the preamble", false, func(r *release) {
-		r.readme(
-			replace(r.page.program, `(?m)^.*#cgo.*\n`, "", `(?m)^// #include <stdlib.h>$`, "$0\n// #include <cgoheap.h>\n"+
-				"// static void lose(void) { malloc(10000); }", `C\.CString\(.*`, "C.lose()", `(?m)^.*"strings"\n`, ""),
-			r.page.commands[0],
-			" lose", "main.main")
+	{"environment", "docs/capture.md: the header by the environment alone", false, func(r *release) {
+		r.follow(r.page.withoutInterpose(), replace(r.page.commands, `(?m)^go build`, literal(r.page.environment)), "C.CString", "main.main")
 	}},
-	{"readme-checkout", "README: a checkout", false, func(r *release) {
-		checkout := replace(r.page.commands[1], `(?m)^(git clone|make) .*\n`, "", `=\.\./cgoheap`, "="+root)
-		r.readme(r.page.program, replace(r.page.commands[0], `(?m)^go get.*\n`, strings.ReplaceAll(checkout, "$", "$$")), "C.CString", "main.main", "Type: inuse_space")
+	{"include", "#include in the preamble", false, func(r *release) {
+		r.follow(
+			replace(r.page.withoutInterpose(), `(?m)^// #include <stdlib.h>$`, "$0\n// #include <cgoheap.h>\n"+
+				"// static void lose(void) { malloc(10000); }", `C\.CString\(.*`, "C.lose()", `(?m)^.*"strings"\n`, ""),
+			replace(r.page.commands, `(?m)^go build`, literal(r.page.export)+"$0"),
+			" lose", "main.main")
 	}},
 	{"proxy", "go get from a proxy, go run", false, func(r *release) {
 		r.leaks(r.header().run("", "go", "run", "."), "main.go:15")
@@ -93,13 +96,65 @@ func TestRelease(t *testing.T) {
 type distribution struct {
 	folder  string
 	version string
-	page    readme
+	page    page
 }
 
-// readme is the quick start of README.md.
-type readme struct {
-	program  string
-	commands []string // block by block, as a shell reads them
+// page is what README.md's quick start and docs/capture.md say, to be done as it stands there.
+type page struct {
+	program, commands, checkout string // of the quick start; checkout takes the place of go get
+	export, header, environment string // of the header: a command, the lines of the preamble, the beginning of a build
+}
+
+func readPage() (p page, err error) {
+	section := func(file, title string) string {
+		text, readError := os.ReadFile(filepath.Join(root, file))
+		if err == nil {
+			err = readError
+		}
+		_, section, _ := strings.Cut(string(text), "\n## "+title+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		return section
+	}
+	// The blocks that contain a text, of Go code and of commands, which are indented or fenced.
+	code := func(section, part string) string {
+		return join(regexp.MustCompile("(?m)^```go\n([^`]*)^```$").FindAllStringSubmatch(section, -1), part)
+	}
+	commands := func(section, part string) string {
+		fenced := join(regexp.MustCompile("(?m)^```(?:sh|bash|console)\n([^`]*)^```$").FindAllStringSubmatch(section, -1), part)
+		return fenced + replace(join(regexp.MustCompile(`(?m)((?:^    .*\n)+)`).FindAllStringSubmatch(section, -1), part), "(?m)^    ", "")
+	}
+	start, header := section("README.md", "Quick start"), section("docs/capture.md", "The header")
+	p.program = code(start, "package main")
+	p.checkout = commands(start, "git clone")
+	p.commands = strings.Replace(commands(start, ""), p.checkout, "", 1)
+	p.export = commands(header, "export CGO_CPPFLAGS")
+	p.header = replace(code(header, "stdlib.h"), `(?m)^//go:generate.*\n`, "")
+	p.environment = strings.TrimSuffix(commands(header, "go build ."), " .\n")
+	for part, text := range map[string]string{
+		"README.md, Quick start: a Go program": p.program, "README.md, Quick start: commands": p.commands,
+		"README.md, Quick start: git clone": p.checkout, "docs/capture.md, The header: export CGO_CPPFLAGS": p.export,
+		"docs/capture.md, The header: a preamble": p.header, "docs/capture.md, The header: CGO_CPPFLAGS=... go build .": p.environment,
+	} {
+		if text == "" && err == nil {
+			err = fmt.Errorf("not found, so it can't be tested: %s", part)
+		}
+	}
+	return p, err
+}
+
+// join is the texts of those matches that contain part.
+func join(matches [][]string, part string) (text string) {
+	for _, match := range matches {
+		if strings.Contains(match[1], part) {
+			text += match[1]
+		}
+	}
+	return text
+}
+
+// withoutInterpose is the program of the quick start with a plain import.
+func (p page) withoutInterpose() string {
+	return replace(p.program, `cgoheap/go/interpose"`, `cgoheap/go"`)
 }
 
 func makeRelease(t *testing.T) (*distribution, error) {
@@ -115,20 +170,9 @@ func makeRelease(t *testing.T) (*distribution, error) {
 	}
 	d.version = strings.TrimSpace(tags)
 
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
+	if d.page, err = readPage(); err != nil {
 		return nil, err
 	}
-	_, section, found := strings.Cut(string(text), "\n## Quick start\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	program := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindStringSubmatch(section)
-	for _, block := range regexp.MustCompile("(?m)^```(?:sh|bash|console)\n([^`]*)^```$|((?:^    .*\n)+)").FindAllStringSubmatch(section, -1) {
-		d.page.commands = append(d.page.commands, block[1]+replace(block[2], "(?m)^    ", ""))
-	}
-	if !found || program == nil || len(d.page.commands) < 2 {
-		return nil, fmt.Errorf("README.md: want a section \"## Quick start\" with a Go program, its commands, and those of a checkout; found a program: %v; %d blocks of commands", program != nil, len(d.page.commands))
-	}
-	d.page.program = program[1]
 
 	// The standard library, once: the rows run beside each other and share a build cache, which begins empty.
 	goroot, err := b.try("", "go", "env", "GOROOT")
@@ -180,6 +224,9 @@ func replace(text string, pairs ...string) string {
 	}
 	return text
 }
+
+// literal is a text as replace takes it for what it is.
+func literal(text string) string { return strings.ReplaceAll(text, "$", "$$") }
 
 // leaks fails unless the profile has the leak of the exact program.
 func (r *release) leaks(profile string, more ...string) {
@@ -252,9 +299,9 @@ func (r *release) interpose() *release {
 	return r
 }
 
-// readme does in an empty folder what README.md says, with a program and commands, but for the port; the output must
+// follow does in an empty folder what the documents say, with a program and commands, but for the port; the output must
 // contain the parts.
-func (r *release) readme(program, commands string, parts ...string) {
+func (r *release) follow(program, commands string, parts ...string) {
 	r.Helper()
 	listener, err := net.Listen("tcp", "localhost:0")
 	r.check(err)
