@@ -2,8 +2,10 @@
 # The tests of tests/look: programs with one disease of the memory each, judged by the page of package look, and the page in a
 # real browser. And of tests/routers: the page behind the routers that programs use. The archive is there already.
 #
-#     scripts/test-look.sh          all of them
-#     scripts/test-look.sh picture  make docs/look.png and docs/look-flame.png only
+#     scripts/test-look.sh                all of them
+#     scripts/test-look.sh -run PATTERN   these tests of tests/look only
+#     scripts/test-look.sh -skip PATTERN  all but these
+#     scripts/test-look.sh picture        make docs/look.png and docs/look-flame.png only
 #
 # With CGOHEAP_PARCA=1 also against a real Parca, which takes a quarter of an hour to build the first time; CGOHEAP_PARCA may be the
 # program's path too.
@@ -11,8 +13,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 source scripts/lib.sh
-need_browser
 export GOFLAGS= GOWORK=off
+if [ "${1:-}" = -run ]; then
+    cd tests/look
+    exec go test -timeout 5m -run "$2" ./...
+fi
+need_browser
 if [ "${1:-}" = picture ]; then
     export CGOHEAP_PICTURES=$PWD/docs
     cd tests/look
@@ -27,7 +33,7 @@ fi
 cd tests/look
 go vet ./...
 # Three at a time: the programs mostly wait.
-go test -timeout 15m -parallel 3 ./...
+go test -timeout 15m -parallel 3 "$@" ./...
 cd ../routers
 go vet ./...
 go test -timeout 5m ./...

@@ -1,34 +1,79 @@
 #!/usr/bin/env bash
-# Runs every test and prints the seconds of each part. The archive is there already: make test has built it.
+# Runs the tests and prints the seconds of each part, elapsed and of CPU time. The archive is there already: make has built it.
+#
+#     scripts/test.sh quick    what a contributor runs (make test): every area, one or two rows of each matrix
+#     scripts/test.sh rest     what all has beyond quick: no part twice, so CI runs quick and then rest
+#     scripts/test.sh all      everything (make test-all); with CGOHEAP_LONG=1 (make test-long) also the long versions of stress and
+#                              statistics, what downloads much, and the archive built twice
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/lib.sh
+
+mode=${1:-all}
+case $mode in
+quick | rest | all) ;;
+*) sed -n '4,7s/^# *//p' "$0" >&2; exit 2 ;;
+esac
+
+# The rows of the matrices that quick runs. Of tests/build: the program with the header, linked as a static PIE; the whole process
+# captured; a release by go get. Of tests/look: one sick program and its page. Of tests/cgoheaptest: a user's tests that leak.
+matrix_rows='^Test(Link|Variants|Release)$/^(dynamic|static-pie|table|plain|proxy)$'
+look_rows='^TestLeakIsNamedByLineAndCaller$'
+leak_rows='^TestOutputOfEachCase$'
 
 summary=()
+cpu_seconds() { # of all commands so far
+    times >build/times
+    awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += 60 * t[1] + t[2] } printf "%d", sum }' build/times
+}
+
+# part NAME NEEDS COMMAND...: NEEDS is what it downloads or installs, if it isn't there yet.
 part() {
-    local name=$1 start=$SECONDS
-    shift
-    echo "== $name"
+    local name=$1 needs=$2 start=$SECONDS cpu
+    shift 2
+    cpu=$(cpu_seconds)
+    echo "== $name${needs:+ (first run: $needs)}"
     "$@"
-    summary+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+    summary+=("$(printf '%5d s %5d s CPU  %s' $((SECONDS - start)) $(($(cpu_seconds) - cpu)) "$name")")
+}
+quick() { [ "$mode" = rest ] || part "$@"; }
+rest() { [ "$mode" = quick ] || part "$@"; }
+# split NAME NEEDS ROWS COMMAND...: a test whose rows in ROWS are quick; the command gets -run or -skip.
+split() {
+    local name=$1 needs=$2 rows=$3
+    shift 3
+    case $mode in
+    quick) part "$name: some" "$needs" "$@" -run "$rows" ;;
+    rest) part "$name: the rest" "$needs" "$@" -skip "$rows" ;;
+    all) part "$name" "$needs" "$@" ;;
+    esac
 }
 
 demo() { scripts/demo.sh >build/demo.txt 2>&1 || { cat build/demo.txt; return 1; }; }
+unsupported() { # where cgoheap doesn't run, the Go package must compile and say so
+    CGO_ENABLED=0 go test ./go/...
+    local target
+    for target in linux/arm64 darwin/arm64 windows/amd64; do
+        CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go vet ./go
+    done
+}
 
 mkdir -p build
-part "Rust: units, hooks, unwinding, statistics, header, profile" cargo test --locked --quiet
-part "instructions of the unsampled paths" scripts/test-instructions.sh
-part "Go: package, handler, example" go test ./...
-part "Go: the same under the race detector" go test -race ./go/...
-part "Go: without cgo, and elsewhere" scripts/test-unsupported.sh
-part "the demo" demo
-part "real programs under the whole-process door" scripts/test-real.sh
-part "ways of building and linking" scripts/test-variants.sh
-part "cgoheaptest by real use" scripts/test-cgoheaptest.sh
-part "the link matrix" scripts/test-link.sh
-part "a release, as its users get it" scripts/test-dist.sh
-part "the page, in a browser and with sick programs" scripts/test-look.sh
+crates="crates by cargo" modules="Go modules"
+quick "Rust: units, hooks, unwinding, statistics, header, profile" "$crates" cargo test --locked --quiet
+quick "instructions of the unsampled paths" valgrind scripts/test-instructions.sh
+quick "Go: package, handler, example" "" go test ./go/... ./examples/...
+quick "the demo" "" demo
+split "ways of building, capturing and getting it" \
+    "lld, clang, pkg-config, libjemalloc-dev, libtcmalloc-minimal4, libmimalloc2.0; $modules" "$matrix_rows" \
+    go -C tests/build test -timeout 40m .
+split "cgoheaptest by real use" "$modules" "$leak_rows" go -C tests/cgoheaptest test -count=1 -timeout 20m .
+split "the page and sick programs" "chromium; $modules" "$look_rows" scripts/test-look.sh
+rest "Go: the same under the race detector" "" go test -race ./go/...
+rest "Go: without cgo, and elsewhere" "" unsupported
+rest "real programs with the whole process captured" "zlib1g-dev; $modules" scripts/test-real.sh
 if [ -n "${CGOHEAP_LONG:-}" ]; then
-    part "the archive, built twice" scripts/test-reproducible.sh
+    rest "the archive, built twice" "" scripts/test-reproducible.sh
 fi
 
 echo
