@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cgoheap/cgoheap/go/internal/allocators"
 	"github.com/cgoheap/cgoheap/go/internal/human"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
 	"github.com/cgoheap/cgoheap/go/internal/verdict"
@@ -59,9 +60,7 @@ func evaluate(since time.Time, age time.Duration) (*evaluated, error) {
 	var growing []verdict.Stack
 	e.Stacks, growing, e.StacksError = readStacks(b, known, age, server.began)
 	details := verdict.Details{Growing: growing, Mapped: now.Mapped, Now: &now.Moment, FreesUnseen: now.Stats.Lost.FreesUnseen, Estimated: now.MallocEstimated}
-	if now.Resident[memory.Mapped] > 0 {
-		details.Allocators = allocators()
-	}
+	details.Allocators = func() []allocators.Allocator { return allocators.Find(memory.Objects()) }
 	slices.SortStableFunc(details.Mapped, func(a, b memory.Group) int { return sign(b.Growth - a.Growth) })
 	e.Call = e.Explain(&details)
 	return e, nil
@@ -91,6 +90,3 @@ func mappedLines(groups []memory.Group) (lines []string) {
 	}
 	return lines
 }
-
-// allocators are those that the program contains beside glibc's.
-func allocators() []verdict.Allocator { return nil }

@@ -229,8 +229,19 @@ func allocatorPattern(drop string) func(string) bool {
 		return func(string) bool { return false }
 	}
 	return func(function string) bool {
-		name, _, _ := strings.Cut(function, "(")
-		return function != "" && pattern.MatchString(name)
+		for from := 0; ; {
+			at := strings.IndexByte(function[from:], '(')
+			if at < 0 {
+				break
+			}
+			if at += from; strings.HasPrefix(function[at:], "(anonymous namespace)") || strings.HasSuffix(function[:at], "operator") {
+				from = at + 1
+				continue
+			}
+			function = function[:at]
+			break
+		}
+		return function != "" && pattern.MatchString(function)
 	}
 }
 

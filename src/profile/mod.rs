@@ -17,6 +17,7 @@
 //!
 //! Context: outside hooks.
 
+mod allocators;
 mod comments;
 mod frames;
 pub mod go_names;

@@ -10,7 +10,7 @@ use prost::encoding::message;
 use super::intern::{Functions, Strings};
 use super::mapping::Mappings;
 use super::message::{Label, Line, Location, Profile, Sample, ValueType};
-use super::{Stacks, comments};
+use super::{Stacks, allocators, comments};
 use crate::snapshot::{Snapshot, Values};
 
 /// The gzipped message for a snapshot whose stacks are named.
@@ -76,6 +76,7 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         mapping: mappings.into_vec(),
         location,
         function: functions.into_vec(),
+        drop_frames: strings.number(&allocators::drop_frames()),
         time_nanos: snapshot.time_nanos,
         duration_nanos: snapshot.duration_nanos,
         period_type: Some(ValueType {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   CGOHEAP=rate=512KiB     read at the first allocation or the first call of ours, whichever comes first
+//!   CGOHEAP=allocators=my_alloc|Pool::get   functions that only pass memory on, see [`allocators`]
 //!   SetRate / cgoheap_set_rate / set_interval    later, and wins
 //!   CGOHEAP=dump=/var/tmp/shop,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=16      see [`crate::control::dump`]
 //! ```
@@ -9,8 +10,9 @@
 //! The environment is not read in a setuid program. Reading it may happen inside malloc: it allocates
 //! nothing, and what it can't understand it says once, straight to stderr.
 
+use core::cell::UnsafeCell;
 use core::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -55,13 +57,16 @@ fn read_environment() {
                 b" \"",
                 what,
                 b"\": ignored. Known: rate=BYTES, for example CGOHEAP=rate=512KiB (1 samples everything, 0 nothing); \
-                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES\n",
+                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES; allocators=NAME|NAME\n",
             ])
         });
         if let Some(rate) = settings.rate {
             sampler::set_interval_from_environment(rate);
         }
         trigger::configure(&settings.dump);
+        if let Some(names) = settings.allocators {
+            ALLOCATORS.set(names);
+        }
     }
     ENVIRONMENT.store(READ, Release);
 }
@@ -70,6 +75,47 @@ fn read_environment() {
 struct Settings<'a> {
     rate: Option<u64>,
     dump: DumpSettings<'a>,
+    allocators: Option<&'a [u8]>,
+}
+
+/// The longest list of allocators, in bytes.
+const MAX_ALLOCATORS: usize = 1024;
+
+/// A copy of a setting's text: the environment may be written over.
+struct Text {
+    bytes: UnsafeCell<[u8; MAX_ALLOCATORS]>,
+    /// Atomic, because the first allocation, in any thread, sets it.
+    length: AtomicUsize,
+}
+// SAFETY: the bytes are written once, before the length is set, and only read after that.
+unsafe impl Sync for Text {}
+
+impl Text {
+    /// Once, with at most [`MAX_ALLOCATORS`] bytes. Context: hook.
+    fn set(&self, text: &[u8]) {
+        // SAFETY: called once, and nobody reads before the length is set.
+        let room = unsafe { &mut *self.bytes.get() };
+        room.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        self.length.store(text.len().min(MAX_ALLOCATORS), Release);
+    }
+
+    fn get(&self) -> &[u8] {
+        let length = self.length.load(Acquire);
+        // SAFETY: once the length is set nobody writes.
+        let bytes = unsafe { &*self.bytes.get() };
+        bytes.get(..length).unwrap_or_default()
+    }
+}
+
+static ALLOCATORS: Text = Text {
+    bytes: UnsafeCell::new([0; MAX_ALLOCATORS]),
+    length: AtomicUsize::new(0),
+};
+
+/// The program's own functions that only pass memory on, separated by `|`; `*` stands for anything. Readers of a profile leave
+/// them out. Context: any.
+pub fn allocators() -> &'static str {
+    core::str::from_utf8(ALLOCATORS.get()).unwrap_or_default()
 }
 
 fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -> Settings<'a> {
@@ -112,6 +158,16 @@ fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -
                 &mut dump.signal,
                 parse_signal(value).ok_or("neither SIGUSR1 nor SIGUSR2:"),
             ),
+            b"allocators=" => {
+                let names = Some(value).filter(|value| {
+                    let printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+                    (1..=MAX_ALLOCATORS).contains(&value.len()) && printable
+                });
+                set(
+                    &mut settings.allocators,
+                    names.ok_or("not function names in ASCII, separated by |, of 1 to 1024 bytes in all:"),
+                )
+            }
             b"keep=" => {
                 let keep = core::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 let keep = keep.filter(|keep| (1..=10_000).contains(keep));
@@ -232,6 +288,22 @@ mod tests {
         assert_eq!(rate("rate=99999999999999999999"), (None, 1));
         assert_eq!(rate("rate=16777216TiB"), (None, 1));
         assert_eq!(rate("speed=1,rate=64K"), (Some(64 << 10), 1));
+    }
+
+    #[test]
+    fn names_of_allocators_are_printable_and_bounded() {
+        let names = |text: &str| {
+            let mut complaints = 0;
+            let names = parse(text.as_bytes(), &mut |_, _| complaints += 1)
+                .allocators
+                .map(<[u8]>::to_vec);
+            (names, complaints)
+        };
+        let known = b"my_alloc|Pool::get*".to_vec();
+        assert_eq!(names("allocators=my_alloc|Pool::get*,rate=1"), (Some(known), 0));
+        assert_eq!(names("allocators="), (None, 1));
+        assert_eq!(names("allocators=a\u{1}b"), (None, 1));
+        assert_eq!(names(&format!("allocators={}", "x".repeat(1025))), (None, 1));
     }
 
     fn dumps(text: &str) -> (DumpSettings<'_>, usize) {

@@ -74,6 +74,13 @@ func ReadMalloc() (used, free, mmapped uint64) {
 	return m.Used + m.Mmapped, m.Free, m.Mmapped
 }
 
+// Objects returns the paths of the program and the libraries that it had loaded at the last measurement, in order.
+func Objects() []string {
+	process.Lock()
+	defer process.Unlock()
+	return process.reader.objects()
+}
+
 // AskMallocNext has the next measurement ask glibc, whatever it may take: after a trim only glibc knows what is free.
 func AskMallocNext() {
 	process.Lock()

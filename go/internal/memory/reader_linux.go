@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -43,6 +44,16 @@ func (r *reader) owners(find uint64) (*Owners, error) {
 	return Attribute(r.mappings, &r.view, Hints{
 		Own: r.own, GoHeap: uint64(uintptr(unsafe.Pointer(heapObject))), Mmapped: find, Stack: stackSize(),
 	}, &r.scratch), nil
+}
+
+func (r *reader) objects() (paths []string) {
+	for path := range r.scratch.executable {
+		if strings.HasPrefix(path, "/") {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // stackSize is what a thread's stack has unless it is asked for another size: the limit on stacks.

@@ -7,3 +7,5 @@ import "errors"
 type reader struct{}
 
 func (*reader) owners(uint64) (*Owners, error) { return nil, errors.ErrUnsupported }
+
+func (*reader) objects() []string { return nil }

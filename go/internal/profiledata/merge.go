@@ -49,6 +49,7 @@ type merger struct {
 	table                          []string
 	mappings, functions, locations map[string]uint64
 	types                          []string
+	drops                          bool // drop_frames are written
 }
 
 func (m *merger) string(s string) uint64 {
@@ -209,6 +210,11 @@ func (m *merger) add(raw []byte) error {
 		case 14:
 			if first {
 				m.head = appendNumber(m.head, 14, text(f.value))
+			}
+		case 7: // of the first that has it: names of other languages look otherwise
+			if !m.drops {
+				m.drops = true
+				m.head = appendNumber(m.head, 7, text(f.value))
 			}
 		case 9, 10, 12:
 			if first {

@@ -5,30 +5,20 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cgoheap/cgoheap/go/internal/allocators"
 	"github.com/cgoheap/cgoheap/go/internal/human"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
 )
 
 // Details is what is looked up once there is a verdict. The zero value knows nothing.
 type Details struct {
-	Growing     []Stack        // C stacks, and how much each grew in the verdict's window
-	Mapped      []memory.Group // what the parts Mapped and Files consist of; Growth is in the verdict's window
-	Allocators  []Allocator    // other than glibc's, in the program
+	Growing []Stack        // C stacks, and how much each grew in the verdict's window
+	Mapped  []memory.Group // what the parts Mapped and Files consist of; Growth is in the verdict's window
+	// Allocators finds those in the program that aren't glibc's. It is called where what they hold matters.
+	Allocators  func() []allocators.Allocator
 	Now         *memory.Moment
 	FreesUnseen uint64 // sampled blocks that were freed past the hooks
 	Estimated   bool   // glibc was not asked, since its answer would hold up the program
-}
-
-// Allocator is one that the program contains beside glibc's.
-type Allocator struct {
-	Name   string // as in "jemalloc"
-	Symbol string // that it was recognised by
-	Object string // the file that has it
-	Stats  string // the call by which it tells what it holds
-}
-
-func (a *Allocator) String() string {
-	return fmt.Sprintf("%s (%s in %s)", a.Name, a.Symbol, filepath.Base(a.Object))
 }
 
 // Explain adds to a verdict what is known once it stands: the call that the bytes are from, the mappings by name, and what
@@ -47,12 +37,11 @@ func (v *Verdict) Explain(d *Details) (call string) {
 	case Mapped:
 		v.mappedWords(d)
 	}
-	elsewhere := d.Now != nil && (v.Kind == Mapped && v.Part == memory.Mapped || v.Kind == Unseen || d.Now.CElsewhere > minGrowth || largePart(d.Now, memory.Mapped))
-	if elsewhere {
-		for i := range d.Allocators {
-			a := &d.Allocators[i]
-			v.Blind = append(v.Blind, fmt.Sprintf("the program contains another allocator, %s: what it holds is among the anonymous mappings, and %s says how much of that is in use",
-				a.String(), a.Stats))
+	matters := d.Now != nil && (v.Kind == Mapped && v.Part == memory.Mapped || v.Kind == Unseen || d.Now.CElsewhere > minGrowth || largePart(d.Now, memory.Mapped))
+	if matters && d.Allocators != nil {
+		for _, a := range d.Allocators() {
+			v.Blind = append(v.Blind, fmt.Sprintf("the program contains another allocator, %s (%s in %s): what it holds is among the anonymous mappings, and %s says how much of that is in use",
+				a.Name, a.Symbol, filepath.Base(a.Object), a.Stats))
 		}
 	}
 	if d.Estimated {

@@ -34,6 +34,7 @@ var diseases = map[string]func(){
 	"goroutines":    func() { forever(wait) },
 	"mmap":          func() { forever(mapMore) },
 	"file":          func() { forever(mapFile) },
+	"churn":         churn,
 }
 
 func main() {
@@ -141,6 +142,9 @@ func deep(n int, never chan int) int {
 	if n > 0 {
 		return deep(n-1, never) + int(room[n])
 	}
+	if never == nil {
+		return int(room[1])
+	}
 	return <-never + int(room[0])
 }
 
@@ -148,6 +152,19 @@ func mapMore() {
 	if !cmem.Map(1 << 20) {
 		panic("mmap")
 	}
+}
+
+// churn is healthy, but never the same for two moments.
+func churn() {
+	if !cmem.Churn(8) {
+		panic("threads")
+	}
+	forever(func() {
+		work()
+		for range 50 {
+			go func() { deep(20, nil) }()
+		}
+	})
 }
 
 func mapFile() {
