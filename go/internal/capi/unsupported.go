@@ -130,3 +130,9 @@ func SetEnvironment() {}
 
 // HandOut does nothing.
 func HandOut() (free func()) { return func() {} }
+
+// PagesResident knows nothing.
+func PagesResident(uint64, []byte) bool { return false }
+
+// StackSize is not known.
+func StackSize() uint64 { return 0 }

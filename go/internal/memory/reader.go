@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"unsafe"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
@@ -42,7 +41,7 @@ func (r *reader) owners(find uint64) (*Owners, error) {
 	}
 	r.view.mem = mem
 	return Attribute(r.mappings, &r.view, Hints{
-		Own: r.own, GoHeap: uint64(uintptr(unsafe.Pointer(heapObject))), Mmapped: find, Stack: stackSize(),
+		Own: r.own, GoHeap: uint64(uintptr(unsafe.Pointer(heapObject))), Mmapped: find, Stack: capi.StackSize(),
 	}, &r.scratch), nil
 }
 
@@ -54,15 +53,6 @@ func (r *reader) objects() (paths []string) {
 	}
 	slices.Sort(paths)
 	return paths
-}
-
-// stackSize is what a thread's stack has unless it is asked for another size: the limit on stacks.
-func stackSize() uint64 {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &limit); err != nil || limit.Cur > 1<<40 {
-		return 0
-	}
-	return limit.Cur
 }
 
 // read reads /proc/self/smaps.
@@ -91,13 +81,7 @@ func (r *reader) read() error {
 // processView reads this process's memory in ways that can't fault.
 type processView struct{ mem *os.File }
 
-func (v *processView) Resident(start uint64, in []byte) bool {
-	if len(in) == 0 {
-		return false
-	}
-	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, uintptr(start), uintptr(len(in)*PageSize), uintptr(unsafe.Pointer(&in[0])))
-	return errno == 0
-}
+func (v *processView) Resident(start uint64, in []byte) bool { return capi.PagesResident(start, in) }
 
 func (v *processView) Read(at uint64, p []byte) bool {
 	if v.mem == nil {
