@@ -266,6 +266,27 @@ fn places() -> Vec<Place> {
             names("", |f| f.label),
         ),
         place(
+            "include/cgoheap_optional.h",
+            "definitions of the labels",
+            |text| {
+                let mut defined = between(text, "cgoheap_", "(");
+                defined.retain(|name| !name.starts_with("libc_") && !name.ends_with("_at"));
+                defined
+            },
+            names("", |f| f.label),
+        ),
+        place(
+            "include/cgoheap_optional.h",
+            "definitions of the located forms",
+            |text| {
+                let defined = between(text, "cgoheap_", "(").into_iter();
+                defined
+                    .filter_map(|name| name.strip_suffix("_at").map(str::to_owned))
+                    .collect()
+            },
+            names("", located),
+        ),
+        place(
             "include/cgoheap_macros_off.h",
             "push_macro",
             |text| between(text, "push_macro(\"", "\")"),
@@ -341,7 +362,7 @@ fn a_function_that_is_missing_in_one_place_is_noticed() {
             let name = name.split(' ').next().expect("a name");
             let other = format!("x{name}");
             let mut without = text.clone();
-            for end in [",", ";", "(", ")", ":", "\"", "\n", " "] {
+            for end in [",", ";", "(", ")", ":", "\"", "\n", " ", "_at("] {
                 for start in ["\n", " ", "_", "(", "\"", "*"] {
                     without = without.replace(&format!("{start}{name}{end}"), &format!("{start}{other}{end}"));
                 }

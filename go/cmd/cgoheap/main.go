@@ -8,7 +8,20 @@
 //	export CGO_CPPFLAGS=$(go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags)
 //
 // and choose in the source of each cgo package what the header shall see: `#cgo CPPFLAGS: -include cgoheap.h`, or a plain
-// `#include <cgoheap.h>`.
+// `#include <cgoheap.h>`. Or let it see all cgo packages of a build, those in the module cache too:
+//
+//	export CGO_CPPFLAGS="$(go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags) -include cgoheap.h"
+//
+// Programs that don't import cgoheap, such as `go tool pprof`, may be built in the same shell (with gcc): their calls go to libc's
+// malloc then.
+//
+//	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap find DIR
+//
+// writes cgoheap_find.h into DIR, which includes cgoheap.h, or stops the compiler with the line that the shell lacks. In a
+// package:
+//
+//	//go:generate go run github.com/cgoheap/cgoheap/go/cmd/cgoheap find .
+//	// #cgo CPPFLAGS: -include ${SRCDIR}/cgoheap_find.h
 //
 //	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap header DIR
 //
@@ -43,7 +56,8 @@ import (
 const usage = `usage:
   cgoheap cflags        print the C compiler's flag for the folder of cgoheap.h
   cgoheap libs          print what a C program with a Go c-archive is linked with
-  cgoheap header DIR    copy cgoheap.h and all that it includes into DIR`
+  cgoheap header DIR    copy cgoheap.h and all that it includes into DIR
+  cgoheap find DIR      write cgoheap_find.h into DIR: cgoheap.h, or how to have the compiler find it`
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -69,7 +83,9 @@ func run(arguments []string, out io.Writer) error {
 		_, err = fmt.Fprintln(out, quoted(filepath.Join(folder, "libcgoheap.a")), "-lpthread -ldl -lm")
 		return err
 	case len(arguments) == 2 && arguments[0] == "header":
-		return copyHeader(arguments[1])
+		return copyHeader(arguments[1], "*")
+	case len(arguments) == 2 && arguments[0] == "find":
+		return copyHeader(arguments[1], "cgoheap_find.h")
 	}
 	return errors.New(usage)
 }
@@ -109,20 +125,21 @@ func archiveFolder() (string, error) {
 	return folder, nil
 }
 
-func copyHeader(to string) error {
+// copyHeader copies the files of these names.
+func copyHeader(to, names string) error {
 	if err := os.MkdirAll(to, 0o777); err != nil {
 		return err
 	}
-	entries, err := include.Files.ReadDir(".")
+	files, err := fs.Glob(include.Files, names)
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		content, err := include.Files.ReadFile(entry.Name())
+	for _, file := range files {
+		content, err := include.Files.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(to, entry.Name())
+		path := filepath.Join(to, file)
 		old, err := os.ReadFile(path)
 		if err == nil && !bytes.Contains(old, []byte("cgoheap")) {
 			return fmt.Errorf("%s is not a copy of cgoheap's: it stays as it is, give another folder", path)
