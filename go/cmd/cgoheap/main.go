@@ -1,4 +1,4 @@
-// Command cgoheap helps to build with cgoheap's C header.
+// Command cgoheap helps to build with cgoheap's C header, and names what a profile of a stripped program leaves bare.
 //
 //	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags
 //
@@ -36,6 +36,13 @@
 //
 // prints what a C program that holds Go code, built with -buildmode=c-archive, must be linked with besides: Go puts no other
 // archive into the one that it makes.
+//
+//	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap symbolize -with app.debug c.pb.gz
+//
+// writes c.named.pb.gz, in which the bare C addresses of c.pb.gz have names, lines and inlined functions from app.debug: the
+// program before strip, or what `objcopy --only-keep-debug app app.debug` kept of it. The build ids must agree. Names that the
+// profile has, Go's above all, stay as they are, which pprof's -symbolize=force doesn't promise. -with may be given several
+// times, for libraries.
 package main
 
 import (
@@ -57,7 +64,9 @@ const usage = `usage:
   cgoheap cflags        print the C compiler's flag for the folder of cgoheap.h
   cgoheap libs          print what a C program with a Go c-archive is linked with
   cgoheap header DIR    copy cgoheap.h and all that it includes into DIR
-  cgoheap find DIR      write cgoheap_find.h into DIR: cgoheap.h, or how to have the compiler find it`
+  cgoheap find DIR      write cgoheap_find.h into DIR: cgoheap.h, or how to have the compiler find it
+  cgoheap symbolize -with DEBUGFILE [-o OUTPUT] PROFILE
+                        write the profile with names for its bare C addresses`
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -86,6 +95,9 @@ func run(arguments []string, out io.Writer) error {
 		return copyHeader(arguments[1], "*")
 	case len(arguments) == 2 && arguments[0] == "find":
 		return copyHeader(arguments[1], "cgoheap_find.h")
+	}
+	if len(arguments) > 0 && arguments[0] == "symbolize" {
+		return symbolize(arguments[1:], out)
 	}
 	return errors.New(usage)
 }

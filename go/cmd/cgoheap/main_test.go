@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,5 +201,132 @@ func TestHeaderThatIsNotFoundSaysHowToFindIt(t *testing.T) {
 	}
 	if out, err := goCommand([]string{"CGO_CPPFLAGS=" + strings.TrimSpace(flag.String())}, "build", "."); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+const allocates = `#include <stdlib.h>
+
+#define NO_JUMP(block) __asm__ volatile("" : "+r"(block)) /* a call is no jump where something comes behind it */
+
+__attribute__((noinline)) static void *inner(size_t size) {
+	void *block = malloc(size);
+	NO_JUMP(block);
+	return block;
+}
+
+static inline __attribute__((always_inline)) void *inlined(size_t size) { return inner(size); }
+
+void *outer(void) {
+	void *block = inlined(700);
+	NO_JUMP(block);
+	return block;
+}
+`
+
+const callsOuter = `package main
+
+// void *outer(void);
+import "C"
+import (
+	"os"
+
+	cgoheap "github.com/cgoheap/cgoheap/go"
+	_ "github.com/cgoheap/cgoheap/go/interpose"
+)
+
+func main() {
+	cgoheap.SetRate(1)
+	func() { C.outer() }()
+	cgoheap.SetRate(0)
+	if err := cgoheap.WriteHeapProfile(os.Stdout); err != nil {
+		panic(err)
+	}
+}
+`
+
+// stackOf returns the functions of the sample of 700 bytes, leaf first, with the lines of C.
+func stackOf(t *testing.T, data []byte) (functions []string) {
+	t.Helper()
+	p, err := profiledata.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Samples {
+		if s.Values[1] != 700 {
+			continue
+		}
+		for _, f := range s.Stack {
+			text := f.Function
+			if strings.HasSuffix(f.File, ".c") {
+				text += fmt.Sprint(":", f.Line)
+			}
+			functions = append(functions, text)
+		}
+	}
+	return functions
+}
+
+func TestSymbolizeNamesBareAddressesAndKeepsOtherNames(t *testing.T) {
+	objcopy, err := exec.LookPath("objcopy")
+	if err != nil {
+		t.Skip(err)
+	}
+	folder, goCommand := module(t, map[string]string{"main.go": callsOuter, "x.c": allocates})
+	in := func(name string) string { return filepath.Join(folder, name) }
+	t.Setenv("CGO_CFLAGS", "-O2 -g")
+	if out, err := goCommand(nil, "build", "-o", "app", "."); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := goCommand(nil, "build", "-ldflags=-X=main.x=other", "-gcflags=-N", "-o", "other", "."); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, arguments := range [][]string{{"--only-keep-debug", in("app"), in("app.debug")}, {"--strip-all", in("app"), in("stripped")}} {
+		if out, err := exec.Command(objcopy, arguments...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	data, err := exec.Command(in("stripped")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(in("c.pb.gz"), data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	goNames := []string{"C.outer", "main.main.func1", "main.main", "runtime.main", "runtime.goexit"}
+	if bare := stackOf(t, data); len(bare) < 3 || bare[0] != "" || !slices.Contains(bare, "main.main.func1") {
+		t.Fatalf("the stripped program's stack is %q", bare)
+	}
+	want := append([]string{"inner:6", "inlined:11", "outer:14"}, goNames...)
+	for _, with := range []string{"app.debug", "app"} {
+		var out bytes.Buffer
+		if err := run([]string{"symbolize", "-with", in(with), in("c.pb.gz")}, &out); err != nil {
+			t.Fatal(err)
+		}
+		named, err := os.ReadFile(in("c.named.pb.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stackOf(t, named); !slices.Equal(got[:min(len(got), len(want)-1)], want[:len(want)-1]) {
+			t.Errorf("%s: %q, want %q", with, got, want)
+		}
+		// Another reader of the format agrees.
+		text, err := exec.Command("go", "tool", "pprof", "-traces", in("c.named.pb.gz")).CombinedOutput()
+		if err != nil || !regexp.MustCompile(`700B +inner\n +inlined \(inline\)\n +outer\n +C\.outer\n +main\.main\.func1`).Match(text) {
+			t.Errorf("%s: %v\n%s", with, err, text)
+		}
+	}
+	for with, problem := range map[string]string{
+		"other":    "is of no object with bare addresses",
+		"stripped": "has no names: it is stripped",
+		"c.pb.gz":  "reading names: bad magic number",
+		"none":     "no such file",
+	} {
+		err := run([]string{"symbolize", "-with", in(with), "-o", in("out"), in("c.pb.gz")}, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: %v, want %q", with, err, problem)
+		}
+	}
+	if err := run([]string{"symbolize", "-with", in("app"), in("app")}, io.Discard); err == nil || !strings.Contains(err.Error(), "is no profile") {
+		t.Error(err)
 	}
 }
