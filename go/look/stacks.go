@@ -52,7 +52,8 @@ const (
 
 // readStacks names the stacks that are largest, that grew most since a moment, and whose live blocks are oldest. calls are those
 // that grew, as the verdict takes them; when nothing is known of before, by what they have in use.
-func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Time) (t stackTables, calls []verdict.Stack, err error) {
+// cut are those that allocated most, whatever they have in use; it is asked for where many stacks were cut.
+func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Time, wantCut bool) (t stackTables, calls, cut []verdict.Stack, err error) {
 	all := capi.LargestStacks(capi.Filter{}, 4096)
 	old := map[uint32]int64{}
 	for _, s := range capi.LargestStacks(capi.Filter{MinAge: age}, 4096) {
@@ -94,6 +95,10 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 	oldest := top(func(r *stackRow) int64 { return r.Old })
 	slices.SortStableFunc(oldest, func(a, b uint32) int { return sign(suspicion(rows[b]) - suspicion(rows[a])) })
 
+	var allocated []uint32
+	if wantCut {
+		allocated = top(func(r *stackRow) int64 { return r.Alloc })
+	}
 	grown := func(r *stackRow) int64 { return r.Growth }
 	if !known {
 		grown = func(r *stackRow) int64 { return r.InUse }
@@ -110,11 +115,14 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		}
 		named += grown(rows[id])
 	}
-	if err := nameStacks(rows, slices.Concat(largest, growing, oldest, called)); err != nil {
-		return t, nil, err
+	if err := nameStacks(rows, slices.Concat(largest, growing, oldest, called, allocated)); err != nil {
+		return t, nil, nil, err
 	}
 	for _, id := range called {
 		calls = append(calls, verdict.Stack{Bytes: grown(rows[id]), Frames: rows[id].named})
+	}
+	for _, id := range allocated {
+		cut = append(cut, verdict.Stack{Bytes: rows[id].Alloc, Frames: rows[id].named})
 	}
 	list := func(ids []uint32) (out []stackRow) {
 		for _, id := range ids {
@@ -122,7 +130,7 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		}
 		return out
 	}
-	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time}, calls, nil
+	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time}, calls, cut, nil
 }
 
 // suspicion ranks by the share of all that a stack ever allocated which is live and old: a cache that is full has a small

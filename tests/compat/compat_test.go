@@ -176,6 +176,40 @@ func TestMappings(t *testing.T) {
 	}
 }
 
+// What only passes memory on is left out by pprof itself, with the profile's own pattern; what says something stays.
+func TestPprofLeavesAllocatorsOut(t *testing.T) {
+	for name, dropped := range map[string]bool{
+		"operator new(unsigned long)": true, "xmalloc": true, "CRYPTO_zalloc": true, "ZSTD_customMalloc": true, "g_malloc0_n": true,
+		"std::__new_allocator<char>::allocate(unsigned long, void const*)": true, "__rust_alloc": true,
+		"strdup": false, "SSL_new": false, "leak_node": false, "std::function<void ()>::operator()() const": false,
+	} {
+		p := parse(t, "first.pb.gz")
+		leaf := &profile.Function{ID: uint64(len(p.Function) + 1), Name: name}
+		p.Function = append(p.Function, leaf)
+		at := &profile.Location{ID: uint64(len(p.Location) + 1), Address: 0x1234, Line: []profile.Line{{Function: leaf}}}
+		p.Location = append(p.Location, at)
+		changed := 0
+		for _, s := range p.Sample {
+			if len(s.Location) > 1 {
+				s.Location = append([]*profile.Location{at}, s.Location...)
+				changed++
+			}
+		}
+		if err := p.RemoveUninteresting(); err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		for _, s := range p.Sample {
+			if len(s.Location) > 0 && s.Location[0] == at {
+				left++
+			}
+		}
+		if changed == 0 || dropped && left > 0 || !dropped && left != changed {
+			t.Errorf("%s: %d of %d stacks still begin with it", name, left, changed)
+		}
+	}
+}
+
 func TestMergesWithGoHeapProfile(t *testing.T) {
 	var buffer bytes.Buffer
 	if err := pprof.WriteHeapProfile(&buffer); err != nil {

@@ -219,8 +219,9 @@ func largest(stacks []*Stack, name func(*Stack) string) (most string, bytes int6
 // cutShare: fewer bytes than this share in stacks that were cut are not worth a line.
 const cutShare = 0.1
 
-// CutWords says which share of the bytes has stacks that were cut, why and where; empty when it is small.
-func CutWords(all []Stack) string {
+// CutWords says which share of the bytes, of which what says which they are, has stacks that were cut, why and where; empty when
+// it is small.
+func CutWords(all []Stack, what string) string {
 	var stacks, cut []*Stack
 	for i := range all {
 		s := &all[i]
@@ -251,6 +252,6 @@ func CutWords(all []Stack) string {
 		}
 		return name
 	})
-	return fmt.Sprintf("%.0f %% of these bytes have stacks that end early (%s), mostly in %s: the Go call above is not known",
-		100*float64(bytes)/float64(sum), why, where)
+	return fmt.Sprintf("%.0f %% of %s have stacks that end early (%s), mostly in %s: the Go call above is not known",
+		100*float64(bytes)/float64(sum), what, why, where)
 }

@@ -71,10 +71,10 @@ func TestNameCall(t *testing.T) {
 }
 
 func TestCutWords(t *testing.T) {
-	if got := CutWords(stacksOf(95, "a main.f main.main", 5, "b [stack_cut:_no_unwind_table]")); got != "" {
+	if got := CutWords(stacksOf(95, "a main.f main.main", 5, "b [stack_cut:_no_unwind_table]"), "these bytes"); got != "" {
 		t.Error(got)
 	}
-	got := CutWords(stacksOf(40, "a b [stack_cut:_no_unwind_table]", 50, "libv8.so+0x1 [stack_cut:_no_unwind_table]", 10, "a main.f"))
+	got := CutWords(stacksOf(40, "a b [stack_cut:_no_unwind_table]", 50, "libv8.so+0x1 [stack_cut:_no_unwind_table]", 10, "a main.f"), "these bytes")
 	want := "90 % of these bytes have stacks that end early (stack cut: no unwind table), mostly in libv8.so+0x1: the Go call above is not known"
 	if got != want {
 		t.Errorf("%s\nwant %s", got, want)

@@ -13,6 +13,7 @@ import (
 // Details is what is looked up once there is a verdict. The zero value knows nothing.
 type Details struct {
 	Growing []Stack        // C stacks, and how much each grew in the verdict's window
+	Cut     []Stack        // C stacks by what they allocated in all, where many were cut
 	Mapped  []memory.Group // what the parts Mapped and Files consist of; Growth is in the verdict's window
 	// Allocators finds those in the program that aren't glibc's. It is called where what they hold matters.
 	Allocators  func() []allocators.Allocator
@@ -27,7 +28,7 @@ func (v *Verdict) Explain(d *Details) (call string) {
 	switch v.Kind {
 	case Leak, Finalizers:
 		call = NameCall(d.Growing)
-		if cut := CutWords(d.Growing); cut != "" {
+		if cut := CutWords(d.Growing, "these bytes"); cut != "" {
 			v.Blind = append(v.Blind, cut)
 		}
 		if d.FreesUnseen > 0 {
@@ -36,6 +37,11 @@ func (v *Verdict) Explain(d *Details) (call string) {
 		}
 	case Mapped:
 		v.mappedWords(d)
+	}
+	if len(v.Blind) == 0 {
+		if cut := CutWords(d.Cut, "the bytes that C allocated"); cut != "" {
+			v.Blind = append(v.Blind, cut)
+		}
 	}
 	matters := d.Now != nil && (v.Kind == Mapped && v.Part == memory.Mapped || v.Kind == Unseen || d.Now.CElsewhere > minGrowth || largePart(d.Now, memory.Mapped))
 	if matters && d.Allocators != nil {

@@ -14,6 +14,11 @@ const (
 	// What is flat for half of the window has stopped.
 	goesOn    = 1.0 / 4
 	lastShare = 1.0 / 16
+	// A step that is most of the growth is not growth but a step, as a model that is loaded; and growth has risingSlices at least
+	// in which it rose by leastRise of it all.
+	mostInAStep  = 0.7
+	risingSlices = 3
+	leastRise    = 1.0 / 64
 	// steadyFall: growth is steady when no floor is lower than the one before by more than this share of it all.
 	steadyFall = 1.0 / 8
 )
@@ -43,12 +48,17 @@ func trendOf(moments []memory.Moment, value func(*memory.Moment) uint64) (t tren
 	t.total, t.floor = last-first, last
 	half, quarter := last-floors[n/2-1], last-floors[n-1-n/4]
 	t.rising = t.total > 0 && float64(half) >= goesOn*float64(t.total) && float64(quarter) >= lastShare*float64(t.total)
-	t.steady = t.rising
+	all, steady, rises := float64(t.total), true, 0
 	for s := 1; s < n; s++ {
-		if float64(floors[s-1]-floors[s]) > steadyFall*float64(t.total) {
-			t.steady = false
+		step := float64(floors[s] - floors[s-1])
+		steady = steady && -step <= steadyFall*all
+		t.rising = t.rising && step <= mostInAStep*all
+		if step >= leastRise*all {
+			rises++
 		}
 	}
+	t.rising = t.rising && rises >= min(risingSlices, n-2)
+	t.steady = t.rising && steady
 	return t
 }
 

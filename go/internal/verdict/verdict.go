@@ -255,26 +255,39 @@ func (c *candidate) growth(moments []memory.Moment) trend {
 	return t
 }
 
-// surer applies rule 3 to the recent moments and to the whole life, and returns the surer verdict.
-func surer(recent, life []memory.Moment, f Facts) (Verdict, bool) {
-	now, ok := growing(recent, life, f, nil)
-	all, okAll := growing(life, nil, f, recent)
+// surer applies rule 3 to the recent moments, to the last of them and to the whole life, and returns the surest verdict.
+func surer(recent, life []memory.Moment, f Facts) (best Verdict, found bool) {
 	rank := map[string]int{Possible: 1, Likely: 2, Certain: 3}
-	if !ok || okAll && rank[all.Sure] > rank[now.Sure] {
-		return all, okAll
+	windows := []window{{moments: recent, life: life}, {moments: life, recent: recent}}
+	if len(recent) >= 2*likelyMoments {
+		windows = append(windows, window{moments: recent[len(recent)-max(likelyMoments, len(recent)/6):], life: life, tail: true})
 	}
-	return now, ok
+	for _, w := range windows {
+		if v, ok := growing(w, f); ok && (!found || rank[v.Sure] > rank[best.Sure]) {
+			best, found = v, true
+		}
+	}
+	return best, found
 }
 
-// Rule 3, growth: the part that grew most in the window. life are the moments before it, recent the last of a long window.
-func growing(moments, life []memory.Moment, f Facts, recent []memory.Moment) (Verdict, bool) {
+// window is moments that growth is looked for in.
+type window struct {
+	moments []memory.Moment
+	life    []memory.Moment // what was before; nil when moments are all
+	recent  []memory.Moment // the last of a long window; nil when moments are recent themselves
+	tail    bool            // the very last of the recent moments: what begins to grow now, and may stop as soon
+}
+
+// Rule 3, growth: the part that grew most in the window.
+func growing(w window, f Facts) (Verdict, bool) {
+	moments := w.moments
 	if len(moments) < minMoments {
 		return Verdict{}, false
 	}
 	first, now := &moments[0], &moments[len(moments)-1]
-	window := now.Time.Sub(first.Time)
+	length := now.Time.Sub(first.Time)
 	// From the floor of the first slice to that of the last: what grows has its floors where the slices begin.
-	took := window * (parts - 1) / parts
+	took := length * (parts - 1) / parts
 	var best *candidate
 	var most trend
 	var all, stacks int64
@@ -291,7 +304,7 @@ func growing(moments, life []memory.Moment, f Facts, recent []memory.Moment) (Ve
 		if !t.rising || t.total < noise { // within the error of the estimate
 			continue
 		}
-		if recent != nil && flat(recent, t.total, took, noise, c.value) {
+		if w.recent != nil && flat(w.recent, t.total, took, noise, c.value) {
 			continue
 		}
 		all += t.total
@@ -311,13 +324,16 @@ func growing(moments, life []memory.Moment, f Facts, recent []memory.Moment) (Ve
 		}
 		all = max(all, most.total)
 	}
-	v := Verdict{Kind: best.kind, Part: best.part, Sure: Possible, Growth: most.total, Window: window, Begin: first.Time}
-	before := life != nil && wasAsHigh(life, first.Time, most.floor, best.value)
-	watched := len(moments) >= likelyMoments && window >= likelyTime
+	v := Verdict{Kind: best.kind, Part: best.part, Sure: Possible, Growth: most.total, Window: length, Begin: first.Time}
+	before := w.life != nil && wasAsHigh(w.life, first.Time, most.floor, best.value)
+	watched := len(moments) >= likelyMoments && length >= likelyTime
 	doubled := len(moments) >= likelyMoments/2 && most.steady && most.total >= int64(first.RSS)
+	if w.tail { // much, or it is too early to say
+		watched, doubled = watched && most.steady && most.total >= int64(first.RSS)/2, false
+	}
 	if (watched || doubled) && !before {
 		v.Sure = Likely
-		if window >= certainTime && most.steady && float64(most.total) >= mainShare*float64(all) {
+		if length >= certainTime && most.steady && float64(most.total) >= mainShare*float64(all) {
 			v.Sure = Certain
 		}
 	}

@@ -49,6 +49,12 @@ func TestRules(t *testing.T) {
 		{"C live grew and is full", 60, minute, func(i int, m *memory.Moment) { live(m, up(min(i, 20))) }, Fine, Likely},
 		{"C live grew, and is flat for half of the window", 64, long, func(i int, m *memory.Moment) { live(m, 4*up(min(i, 32))) }, Fine, Likely},
 		{"C live grew, and is flat for a third of the window", 64, long, func(i int, m *memory.Moment) { live(m, 4*up(min(i, 40))) }, Fine, Likely},
+		{"a step in the middle", 60, long, func(i int, m *memory.Moment) { live(m, 60*mib*uint64(i/30)) }, Fine, Likely},
+		{"a step lately", 60, long, func(i int, m *memory.Moment) { live(m, 60*mib*uint64(i/48)) }, Fine, Likely},
+		{"a step after a little growth", 60, long, func(i int, m *memory.Moment) { live(m, up(i)/8+60*mib*uint64(i/50)) }, Fine, Likely},
+		{"steps again and again", 64, long, func(i int, m *memory.Moment) { live(m, 20*mib*uint64(i/12)) }, Leak, Certain},
+		{"it begins now, and fast", 600, 2 * time.Second, func(i int, m *memory.Moment) { live(m, 4*up(max(i-500, 0))) }, Leak, Likely},
+		{"it begins now, and slowly", 600, 2 * time.Second, func(i int, m *memory.Moment) { live(m, up(max(i-500, 0))/4) }, Leak, Possible},
 		{"C live is never touched", 60, long, func(i int, m *memory.Moment) { m.CLive = 10 * up(i) }, Fine, Likely},
 		{"C live takes what was freed: RSS stays", 60, long, func(i int, m *memory.Moment) {
 			live(m, up(i))
