@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/allocators"
+	"github.com/cgoheap/cgoheap/go/internal/capi"
 	"github.com/cgoheap/cgoheap/go/internal/human"
 	"github.com/cgoheap/cgoheap/go/internal/memory"
 	"github.com/cgoheap/cgoheap/go/internal/verdict"
@@ -51,6 +52,9 @@ func evaluate(since time.Time, age time.Duration) (*evaluated, error) {
 	e.Since = b.Time
 	for i := range now.Mapped {
 		g := &now.Mapped[i]
+		if g.IsFile() && i < mostFiles {
+			g.Memory = capi.FileInMemory(g.Path)
+		}
 		g.Growth = int64(g.RSS)
 		if known {
 			g.Growth -= int64(b.GroupRSS(g))
@@ -80,6 +84,9 @@ func judge(now *memory.Measurement) *evaluated {
 	e.Verdict = verdict.Evaluate(e.Recent, e.Life, server.actions.facts(&now.Stats))
 	return e
 }
+
+// mostFiles bounds for how many files it is asked what they lie on.
+const mostFiles = 32
 
 // mappedLines describes the largest groups of mappings.
 func mappedLines(groups []memory.Group) (lines []string) {

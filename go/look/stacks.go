@@ -97,6 +97,9 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 
 	var allocated []uint32
 	if wantCut {
+		if err := addFreed(rows); err != nil {
+			return t, nil, nil, err
+		}
 		allocated = top(func(r *stackRow) int64 { return r.Alloc })
 	}
 	grown := func(r *stackRow) int64 { return r.Growth }
@@ -131,6 +134,21 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		return out
 	}
 	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time}, calls, cut, nil
+}
+
+// addFreed adds the stacks that have nothing in use any more.
+func addFreed(rows map[uint32]*stackRow) error {
+	s, err := capi.Take()
+	if err != nil {
+		return err
+	}
+	defer s.Free()
+	for _, stack := range s.Stacks() {
+		if rows[stack.ID] == nil {
+			rows[stack.ID] = &stackRow{Alloc: stack.AllocBytes}
+		}
+	}
+	return nil
 }
 
 // suspicion ranks by the share of all that a stack ever allocated which is live and old: a cache that is full has a small

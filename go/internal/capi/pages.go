@@ -25,3 +25,16 @@ func StackSize() uint64 {
 	}
 	return limit.Cur
 }
+
+// FileInMemory says whether a file lies on no disk but in memory: tmpfs, ramfs or hugetlbfs.
+func FileInMemory(path string) bool {
+	var at syscall.Statfs_t
+	if err := syscall.Statfs(path, &at); err != nil {
+		return false
+	}
+	switch uint32(at.Type) {
+	case 0x01021994, 0x858458f6, 0x958458f6:
+		return true
+	}
+	return false
+}

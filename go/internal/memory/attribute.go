@@ -18,7 +18,7 @@ type Range struct{ Start, End uint64 }
 type Piece struct {
 	Start, End uint64
 	RSS        uint64
-	Clean      uint64 // the part of RSS that is as in the file
+	Clean      uint64 // the part of RSS that are pages of the file itself
 	Path       string // empty for anonymous memory
 	Mapping    uint64 // size of the mapping that it is in
 }
@@ -181,7 +181,11 @@ func (a *attribution) mapping(m, before *Mapping, goNames bool) {
 		o.Code += m.RSS
 		return
 	case m.IsFile():
-		o.Files = append(o.Files, Piece{m.Start, m.End, m.RSS, m.Clean, m.Path, m.End - m.Start})
+		clean := m.Clean
+		if len(m.Rights) > 3 && m.Rights[3] == 's' {
+			clean = m.RSS // what was changed is written back to the file
+		}
+		o.Files = append(o.Files, Piece{m.Start, m.End, m.RSS, clean, m.Path, m.End - m.Start})
 		return
 	case m.Path == "[heap]": // the break, which only malloc moves
 		o.Arenas += m.RSS

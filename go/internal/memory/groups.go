@@ -14,7 +14,8 @@ type Group struct {
 	Count  int
 	Size   uint64 // of one mapping, for anonymous memory; of all, for a file
 	RSS    uint64
-	Clean  uint64 // the part of RSS that is as in the file: the system takes it back when it needs memory
+	Clean  uint64 // the part of RSS that are pages of the file itself: the system takes them back when it needs memory
+	Memory bool   // the file is on no disk, so that its pages are never taken back (tmpfs)
 	Start  uint64 // of the largest
 	Growth int64  // of RSS since the beginning of the verdict's window
 	most   uint64
@@ -22,6 +23,9 @@ type Group struct {
 
 // Shared says whether the pages are shared memory, which no disk holds: they are never taken back.
 func (g *Group) Shared() bool {
+	if g.Memory {
+		return true
+	}
 	for _, prefix := range []string{"/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"} {
 		if strings.HasPrefix(g.Path, prefix) {
 			return true

@@ -86,7 +86,7 @@ func (v *Verdict) mappedWords(d *Details) {
 	}
 	if files {
 		if clean >= rss/2 {
-			v.Evidence = append(v.Evidence, fmt.Sprintf("%s of %s are as in the files: the system takes such pages back when it needs memory, so it is no leak", human.Size(clean), human.Size(rss)))
+			v.Evidence = append(v.Evidence, fmt.Sprintf("%s of %s are pages of the files themselves: the system takes such pages back when it needs memory, so it is no leak", human.Size(clean), human.Size(rss)))
 			v.Next = "If it is a database or cache by file (LMDB, SQLite, a search index), leave it. What a limit on memory counts is the rest."
 		}
 		return
@@ -105,7 +105,7 @@ func GroupWords(g *memory.Group) string {
 		if g.Shared() {
 			kind = ", shared memory"
 		} else if g.Clean > 0 {
-			kind = fmt.Sprintf(", of which %s are as in the file", human.Size(g.Clean))
+			kind = fmt.Sprintf(", of which %s are pages of the file itself", human.Size(g.Clean))
 		}
 		mappings := ""
 		if g.Count > 1 {
