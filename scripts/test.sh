@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests and prints the seconds of each part, elapsed and of CPU time. The archive is there already: make has built it.
+# Runs the tests and prints the seconds of each part. The archive is there already: make has built it.
 #
 #     scripts/test.sh quick    what a contributor runs (make test): every area, one or two rows of each matrix
 #     scripts/test.sh rest     what all has beyond quick: no part twice, so CI runs quick and then rest
@@ -22,19 +22,13 @@ look_rows='^TestLeakIsNamedByLineAndCaller$'
 leak_rows='^TestOutputOfEachCase$'
 
 summary=()
-cpu_seconds() { # of all commands so far
-    times >build/times
-    awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += 60 * t[1] + t[2] } printf "%d", sum }' build/times
-}
-
 # part NAME NEEDS COMMAND...: NEEDS is what it downloads or installs, if it isn't there yet.
 part() {
-    local name=$1 needs=$2 start=$SECONDS cpu
+    local name=$1 needs=$2 start=$SECONDS
     shift 2
-    cpu=$(cpu_seconds)
     echo "== $name${needs:+ (first run: $needs)}"
     "$@"
-    summary+=("$(printf '%5d s %5d s CPU  %s' $((SECONDS - start)) $(($(cpu_seconds) - cpu)) "$name")")
+    summary+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
 }
 quick() { [ "$mode" = rest ] || part "$@"; }
 rest() { [ "$mode" = quick ] || part "$@"; }
