@@ -36,7 +36,6 @@ var (
 		return folder
 	}()
 	archive = filepath.Join(root, "go/internal/lib/linux_amd64/libcgoheap.a")
-	include = filepath.Join(root, "include")
 	// long asks for what takes long, or downloads much.
 	long = os.Getenv("CGOHEAP_LONG") != ""
 
