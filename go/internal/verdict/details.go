@@ -51,7 +51,7 @@ func (v *Verdict) Explain(d *Details) (call string) {
 		}
 	}
 	if d.Estimated {
-		v.Blind = append(v.Blind, "what malloc keeps free is an estimate by cgoheap's own counters: malloc has so many free blocks that asking it would hold up the program")
+		v.Blind = append(v.Blind, "what malloc keeps free is an estimate by cgoheap's own counters: it may have so many free blocks that asking it would hold up the program")
 	}
 	return call
 }

@@ -34,6 +34,9 @@ const (
 	keptShare   = 0.25 // of RSS
 	keptMoments = 5
 	keptTime    = 30 * time.Second
+	// turnover: a program that allocates so many times as much in a minute as malloc keeps works with that memory; it may be
+	// more than it needs, but is no sign of anything by itself.
+	turnover = 10
 )
 
 // Kind is what a verdict says; the page's users read it in an attribute of its markup.
@@ -360,6 +363,12 @@ func kept(recent []memory.Moment, f Facts) (Verdict, bool) {
 		v.Sure = Certain
 	}
 	keptWords(&v, now, f)
+	if minutes := now.Time.Sub(recent[since].Time).Minutes(); minutes > 0 && now.CAlloc > recent[since].CAlloc {
+		if rate := float64(now.CAlloc-recent[since].CAlloc) / minutes; rate >= turnover*float64(now.Resident[memory.CFree]) {
+			v.Sure = Possible
+			v.Evidence = append(v.Evidence, workingWords(rate))
+		}
+	}
 	return v, true
 }
 

@@ -83,6 +83,9 @@ func TestRules(t *testing.T) {
 		{"malloc keeps it, as an estimate says", 60, minute, func(i int, m *memory.Moment) {
 			m.Resident[memory.CFree], m.MallocEstimated = 50*mib, true
 		}, Retention, Likely},
+		{"malloc keeps what a busy program works with", 60, minute, func(i int, m *memory.Moment) {
+			m.Resident[memory.CFree], m.CAlloc = 50*mib, 20*up(i)
+		}, Retention, Possible},
 		{"malloc keeps it between two bursts", 60, minute, func(i int, m *memory.Moment) { m.Resident[memory.CFree] = 50 * mib * uint64(i%4/2) }, Fine, Likely},
 		{"malloc keeps less than is live", 60, minute, func(i int, m *memory.Moment) {
 			live(m, 50*mib)

@@ -134,6 +134,11 @@ func leakWords(v *Verdict, moments []memory.Moment, took time.Duration, f Facts)
 	}
 }
 
+func workingWords(perMinute float64) string {
+	return fmt.Sprintf("the program allocates and frees %s of C memory a minute, so it works with what malloc keeps: where RSS doesn't grow, leave it",
+		human.Size(int64(perMinute)))
+}
+
 // vainShare: a trim that gave less than this share of what was free gave nothing.
 const vainShare = 0.25
 
