@@ -336,13 +336,8 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
 #include "cgoheap_labels.h"
 #include "cgoheap_count.h"
 
-#if defined(__clang__) /* its labels rename libc's functions in the whole object file: cgoheap_optional.h could not call them */
-#elif defined(CGOHEAP_OPTIONAL)
+#if defined(CGOHEAP_OPTIONAL) && !defined(__clang__) /* clang's labels rename libc's functions in the whole object file */
 #include "cgoheap_optional.h"
-#elif defined(__has_include)
-#if __has_include("_cgo_export.h")
-#include "cgoheap_optional.h"
-#endif
 #endif
 
 /* Not __LINE__, which gives the last line of a call several lines long (with clang both do); not __func__, which C++

@@ -6,9 +6,8 @@
  * brings the functions that it may call, as weak definitions that call libc's. In a program with cgoheap the archive's
  * replace them, at no cost: the calls are the same instructions.
  *
- * Only where Go decides what is linked: a weak definition doesn't fetch an archive, and the import of package cgoheap does. A file
- * that cgo compiles is known by _cgo_export.h, which lies in its first include folder. CGOHEAP_OPTIONAL asks for the same
- * elsewhere.
+ * Only with -DCGOHEAP_OPTIONAL: a weak definition doesn't fetch an archive, as the import of package cgoheap does, and with
+ * -flto gcc takes the weak definition for the only one.
  */
 #pragma GCC system_header
 

@@ -10,10 +10,10 @@
 // and choose in the source of each cgo package what the header shall see: `#cgo CPPFLAGS: -include cgoheap.h`, or a plain
 // `#include <cgoheap.h>`. Or let it see all cgo packages of a build, those in the module cache too:
 //
-//	export CGO_CPPFLAGS="$(go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags) -include cgoheap.h"
+//	export CGO_CPPFLAGS="$(go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags) -include cgoheap.h -DCGOHEAP_OPTIONAL"
 //
-// Programs that don't import cgoheap, such as `go tool pprof`, may be built in the same shell (with gcc): their calls go to libc's
-// malloc then.
+// With -DCGOHEAP_OPTIONAL programs that don't import cgoheap, such as `go tool pprof`, may be built in the same shell (with gcc, and
+// without -flto): their calls go to libc's malloc then.
 //
 //	go run github.com/cgoheap/cgoheap/go/cmd/cgoheap find DIR
 //

@@ -158,7 +158,7 @@ func TestHeaderForAWholeBuildLeavesOtherProgramsAlone(t *testing.T) {
 	if err := run([]string{"cflags"}, &flag); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"CGO_CPPFLAGS=" + strings.TrimSpace(flag.String()) + " -include cgoheap.h"}
+	env := []string{"CGO_CPPFLAGS=" + strings.TrimSpace(flag.String()) + " -include cgoheap.h -DCGOHEAP_OPTIONAL"}
 	for _, mode := range [][]string{{"-ldflags=-linkmode=internal"}, {"-ldflags=-linkmode=external"}, {"-buildmode=pie"}} {
 		_, run := module(t, map[string]string{"main.go": withoutCgoheap})
 		if out, err := run(env, append(append([]string{"run"}, mode...), ".")...); err != nil || out != "done\n" {
