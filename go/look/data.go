@@ -95,7 +95,7 @@ func mappedLines(groups []memory.Group) (lines []string) {
 		if len(lines) == most || groups[i].RSS < least {
 			break
 		}
-		lines = append(lines, verdict.GroupWords(&groups[i]))
+		lines = append(lines, cut(verdict.GroupWords(&groups[i]), 2*longName))
 	}
 	return lines
 }

@@ -30,6 +30,9 @@
 // is estimated by cgoheap's own counters else, as the page says then. Without go/interpose only glibc knows: it is asked so
 // rarely that it takes at most 1 part in 1,000 of the time. A trim takes as long as there are free blocks to look at.
 //
+// A page that is open in a visible tab asks for itself again every 5 seconds, or less often where the answer takes more than a
+// quarter of a second; its button Pause ends that.
+//
 // Where C memory may be waiting for finalizers, the page runs the garbage collector by itself when Go's heap is small, at most
 // once in five minutes: see [SetAutoGC].
 //

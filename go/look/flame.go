@@ -219,7 +219,7 @@ func (t *flameStacks) children(n *flameNode) []*flameNode {
 	return out
 }
 
-var flameRoot = &flameName{name: "all", detail: "all", class: "rest"}
+var flameRoot = &flameName{name: "all", detail: "all", class: "other"}
 
 // find returns the nodes from the root down to the one with that id, and nil when there is none. The last has its stacks.
 func (t *flameStacks) find(id flameID) []*flameNode {

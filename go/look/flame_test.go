@@ -87,7 +87,7 @@ func TestFlameTree(t *testing.T) {
 	}
 	page, _ := drawn(profile(), rootID)
 	want := []string{
-		"all rest 0.000% 100.000%", "0x40 c 0.000% 50.000%", "main.main go 50.000% 50.000%",
+		"all other 0.000% 100.000%", "0x40 c 0.000% 50.000%", "main.main go 50.000% 50.000%",
 		"main.f go 50.000% 45.000%", "main.g go 95.000% 5.000%",
 		"malloc_a c 50.000% 30.000%", "malloc_b c 80.000% 15.000%", "malloc_a c 95.000% 5.000%",
 	}
@@ -108,7 +108,7 @@ func TestFlameTree(t *testing.T) {
 	if !ok {
 		t.Fatal("the last frame isn't found")
 	}
-	if want := []string{"all rest 0.000% 100.000%", "main.main go 0.000% 100.000%", "main.g go 0.000% 100.000%", "malloc_a c 0.000% 100.000%"}; strings.Join(texts(last), "\n") != strings.Join(want, "\n") ||
+	if want := []string{"all other 0.000% 100.000%", "main.main go 0.000% 100.000%", "main.g go 0.000% 100.000%", "malloc_a c 0.000% 100.000%"}; strings.Join(texts(last), "\n") != strings.Join(want, "\n") ||
 		!strings.Contains(last.Frames[1].Detail, "100 B, 50.0 %") {
 		t.Errorf("%q\nwant %q", texts(last), want)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	cgoheap "github.com/cgoheap/cgoheap/go"
@@ -27,6 +28,8 @@ var pageText string
 // Everything that the program or the reader can name is escaped by html/template: C++ names are full of < and >.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"size": size[int64],
+	// One sign, since a line may end within the other.
+	"arrows": func(s string) string { return strings.ReplaceAll(s, " -> ", " → ") },
 	"args": func(rows []stackRow, which string) any {
 		return struct {
 			Rows  []stackRow
@@ -47,10 +50,14 @@ type page struct {
 	Window                   string
 	Moments                  int
 	Problems                 []string
-	Lines                    []line
+	Lines                    []line // the parts of RSS that are worth a row
+	Small                    []line // the others
 	RSS                      uint64
 	RSSSize                  string
 	Large                    []string
+	TopCall                  string // where the verdict names none
+	Top                      []stackRow
+	TopGrew                  bool // they are those that grew most, else those that hold most
 	Groups                   []group
 	Last                     string
 	Starts                   []startOption
@@ -83,9 +90,9 @@ type group struct {
 var groups = []group{
 	{"Go", "go", []memory.Part{memory.GoLive, memory.GoDead, memory.GoIdle, memory.GoStacks, memory.GoRuntime}},
 	{"C in use", "c", []memory.Part{memory.CLive, memory.CMmapped, memory.CMore}},
-	{"C freed but kept", "kept", []memory.Part{memory.CFree}},
-	{"Mappings and files of others", "map", []memory.Part{memory.Mapped, memory.Files}},
-	{"The rest", "rest", []memory.Part{memory.ThreadStacks, memory.Code, memory.Own, memory.Unexplained}},
+	{"C freed but kept", "freed", []memory.Part{memory.CFree}},
+	{"Mappings and files of others", "mappings", []memory.Part{memory.Mapped, memory.Files}},
+	{"The rest", "other", []memory.Part{memory.ThreadStacks, memory.Code, memory.Own, memory.Unexplained}},
 }
 
 func classOf(p memory.Part) string {
@@ -96,7 +103,7 @@ func classOf(p memory.Part) string {
 			}
 		}
 	}
-	return "rest"
+	return "other"
 }
 
 // chart is what the page's script draws.
@@ -225,7 +232,7 @@ func newPage(r *http.Request, asked *request) (*page, error) {
 	if p.Verdict.Window > 0 {
 		p.Window = duration(p.Verdict.Window)
 	}
-	p.Lines = newLines(&now.Moment)
+	p.Lines, p.Small = newLines(&now.Moment)
 	p.Large = e.Mapped
 	p.Problems = problems(stats)
 	p.Age, p.AgeQuery = duration(asked.age), asked.age.String()
@@ -233,13 +240,40 @@ func newPage(r *http.Request, asked *request) (*page, error) {
 		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.Time.Sub(t))), t.Equal(e.Since)})
 	}
 	p.Stacks = e.Stacks
+	p.TopGrew = e.Call != "" && len(p.Stacks.Growing) > 0
+	if p.Top = p.Stacks.Largest; p.TopGrew {
+		p.Top = p.Stacks.Growing
+	}
+	p.Top = p.Top[:min(len(p.Top), shortList)]
+	if e.Call == "" {
+		p.TopCall = topCall(p.Stacks.Largest)
+	}
 	if e.StacksError != nil {
 		p.Problems = append(p.Problems, e.StacksError.Error())
 	}
 	return p, nil
 }
 
-func newLines(m *moment) (lines []line) {
+// shortList is how many stacks are shown right below the verdict.
+const shortList = 3
+
+// topCall says which call most of the C memory in use is from.
+func topCall(rows []stackRow) string {
+	var stacks []verdict.Stack
+	sum := int64(0)
+	for i := range rows {
+		stacks = append(stacks, verdict.Stack{Bytes: rows[i].InUse, Frames: rows[i].named})
+		sum += rows[i].InUse
+	}
+	call := verdict.NameCall(stacks)
+	if call == "" {
+		return ""
+	}
+	return fmt.Sprintf("The largest stacks, %d, hold %s: %s", len(rows), size(sum), call)
+}
+
+// newLines describes the parts of RSS. Those that round to 0.0 % of it are small.
+func newLines(m *moment) (lines, small []line) {
 	for p, info := range memory.Parts {
 		bytes := m.Resident[p]
 		share := 100 * float64(bytes) / float64(max(m.RSS, 1))
@@ -265,9 +299,13 @@ func newLines(m *moment) (lines []line) {
 				l.Note = fmt.Sprintf("last garbage collection %s ago", duration(max(m.Time.Sub(m.LastGC), 0)))
 			}
 		}
-		lines = append(lines, l)
+		if l.Share == "0.0 %" {
+			small = append(small, l)
+		} else {
+			lines = append(lines, l)
+		}
 	}
-	return lines
+	return lines, small
 }
 
 func problems(s *cgoheap.Stats) (out []string) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cgoheap/cgoheap/go/internal/capi"
+	"github.com/cgoheap/cgoheap/go/internal/memory"
 	"github.com/cgoheap/cgoheap/go/internal/profiledata"
 	"github.com/cgoheap/cgoheap/go/internal/verdict"
 )
@@ -15,7 +16,7 @@ import (
 func TestNamesAreEscaped(t *testing.T) {
 	evil := `std::vector<int>::push<script>alert(1)</script>"'&`
 	rows := []stackRow{{InUse: 1, Growth: 1, Old: 1, Line: evil, Caller: evil, Frames: []string{evil}}}
-	p := &page{Program: evil, Verdict: verdict.Verdict{Kind: verdict.Leak, Sentence: evil, Evidence: []string{evil}, Next: evil, Blind: []string{evil}}, Share: evil,
+	p := &page{Program: evil, Verdict: verdict.Verdict{Kind: verdict.Leak, Sentence: evil, Evidence: []string{evil}, Next: evil, Blind: []string{evil}}, Share: evil, TopCall: evil, Top: rows,
 		Problems: []string{evil}, Large: []string{evil}, Last: evil, Coverage: evil, AgeQuery: "2m", Groups: groups,
 		Stacks: stackTables{rows, rows, rows, time.Now()}, Series: chart{Titles: []string{evil}}}
 	var out strings.Builder
@@ -26,11 +27,62 @@ func TestNamesAreEscaped(t *testing.T) {
 	if strings.Contains(text, "<script>alert") || strings.Contains(text, "vector<int>") {
 		t.Errorf("a name has become markup: %s", text)
 	}
-	if got := strings.Count(text, "vector&lt;int&gt;"); got < 15 {
+	if got := strings.Count(text, "vector&lt;int&gt;"); got < 18 {
 		t.Errorf("%d names are there", got)
 	}
 	if got := strings.Count(text, "<script"); got != 2 {
 		t.Errorf("%d scripts", got)
+	}
+}
+
+// C++ has names of a megabyte: lists show the beginning, and what a stack's link leads to the whole.
+func TestLongNamesAreCut(t *testing.T) {
+	long := "std::" + strings.Repeat("ä<int>", 150_000)
+	f := profiledata.Frame{Function: long, File: "/src/tree.hpp", Line: 7}
+	none := func(string) bool { return false }
+	named, whole := verdictFrame(&f, none, longName)
+	if whole || len([]rune(named.Text)) != longName+len(" tree.hpp:7") || !strings.HasSuffix(named.Text, "… tree.hpp:7") || len([]rune(named.Function)) != longName {
+		t.Errorf("whole %v: %d letters, %.300s", whole, len([]rune(named.Text)), named.Text)
+	}
+	f.Function, f.File = strings.Repeat("x", longName), ""
+	if named, whole := verdictFrame(&f, none, longName); !whole || named.Text != f.Function {
+		t.Errorf("whole %v: %s", whole, named.Text)
+	}
+	rows := []stackRow{{ID: 41, InUse: 1, Line: "short"}, {ID: 42, InUse: 1, Line: named.Text, Long: true}}
+	var out strings.Builder
+	if err := pageTemplate.Execute(&out, &page{Stacks: stackTables{Largest: rows}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, `href="stack?id=42"`) != 1 || strings.Contains(text, "stack?id=41") {
+		t.Error("a link to the whole names belongs to the stack that has long ones")
+	}
+}
+
+func TestPartsOfNothingAreFolded(t *testing.T) {
+	m := moment{RSS: 1 << 30}
+	m.Resident[memory.GoLive], m.Resident[memory.CLive], m.Resident[memory.Own] = 1<<30-1<<20-1<<10, 1<<20, 1<<10
+	lines, small := newLines(&m)
+	if len(lines) != 2 || lines[0].Key != "go_live" || lines[1].Key != "c_live" || len(lines)+len(small) != int(memory.NParts) {
+		t.Errorf("shown %v, folded %v", lines, small)
+	}
+	var sum uint64
+	for _, l := range append(lines, small...) {
+		sum += l.Bytes
+	}
+	if sum != m.RSS {
+		t.Errorf("they add up to %d of %d", sum, m.RSS)
+	}
+}
+
+func TestTopCallIsOfTheStacksShown(t *testing.T) {
+	stack := func(bytes int64, caller string) stackRow {
+		return stackRow{InUse: bytes, named: []verdict.Frame{{Function: "fill", Text: "fill x.c:1"}, {Function: caller, Text: caller + " main.go:2", Go: true, Own: true}}}
+	}
+	if got, want := topCall([]stackRow{stack(30<<20, "main.load"), stack(2<<20, "main.save")}), "The largest stacks, 2, hold 32.0 MiB: 94 % of it is below main.load main.go:2, allocated by fill x.c:1."; got != want {
+		t.Errorf("%s instead of %s", got, want)
+	}
+	if got := topCall(nil); got != "" {
+		t.Errorf("of nothing: %s", got)
 	}
 }
 

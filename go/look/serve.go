@@ -96,7 +96,7 @@ func serveStack(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	row := &stackRow{}
-	if err := nameStacks(map[uint32]*stackRow{uint32(id): row}, []uint32{uint32(id)}); err != nil {
+	if err := nameStacks(map[uint32]*stackRow{uint32(id): row}, []uint32{uint32(id)}, wholeName); err != nil {
 		serving.Error(w, statusOf(err), err.Error())
 		return
 	}
@@ -107,7 +107,7 @@ func serveStack(w http.ResponseWriter, r *http.Request) {
 	}
 	var out strings.Builder
 	for _, f := range row.Frames {
-		out.WriteString(cut(f, wholeName))
+		out.WriteString(f)
 		out.WriteByte('\n')
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -18,6 +18,7 @@ import (
 
 // stackRow is one C stack as the page shows it.
 type stackRow struct {
+	ID           uint32
 	InUse, Alloc int64
 	Objects      int64
 	Growth       int64 // since the baseline
@@ -28,6 +29,7 @@ type stackRow struct {
 	Caller       string   // the innermost Go function; empty when the stack has none
 	Own          string   // the innermost Go function of the program's own module, if that isn't Caller
 	Frames       []string // leaf first
+	Long         bool     // a name was cut
 	named        []verdict.Frame
 }
 
@@ -62,7 +64,7 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 	rows := map[uint32]*stackRow{}
 	minutes := max(time.Since(began).Minutes(), 1.0/60)
 	for _, s := range all {
-		row := &stackRow{InUse: s.InuseBytes, Alloc: s.AllocBytes, Objects: s.InuseObjects, Old: old[s.ID],
+		row := &stackRow{ID: s.ID, InUse: s.InuseBytes, Alloc: s.AllocBytes, Objects: s.InuseObjects, Old: old[s.ID],
 			Rate: int64(float64(s.AllocBytes) / minutes)}
 		if known {
 			before, exact := b.Bytes(s.ID)
@@ -118,7 +120,7 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		}
 		named += grown(rows[id])
 	}
-	if err := nameStacks(rows, slices.Concat(largest, growing, oldest, called, allocated)); err != nil {
+	if err := nameStacks(rows, slices.Concat(largest, growing, oldest, called, allocated), longName); err != nil {
 		return t, nil, nil, err
 	}
 	for _, id := range called {
@@ -145,7 +147,7 @@ func addFreed(rows map[uint32]*stackRow) error {
 	defer s.Free()
 	for _, stack := range s.Stacks() {
 		if rows[stack.ID] == nil {
-			rows[stack.ID] = &stackRow{Alloc: stack.AllocBytes}
+			rows[stack.ID] = &stackRow{ID: stack.ID, Alloc: stack.AllocBytes}
 		}
 	}
 	return nil
@@ -170,8 +172,8 @@ func sign(n int64) int {
 	return 0
 }
 
-// nameStacks fills in the frames of some rows.
-func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
+// nameStacks fills in the frames of some rows, with names of at most longest letters.
+func nameStacks(rows map[uint32]*stackRow, ids []uint32, longest int) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -205,7 +207,8 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32) error {
 		own := false
 		for j := range p.Samples[i].Stack {
 			f := &p.Samples[i].Stack[j]
-			named := verdictFrame(f, isAllocator)
+			named, whole := verdictFrame(f, isAllocator, longest)
+			row.Long = row.Long || !whole
 			row.named = append(row.named, named)
 			row.Frames = append(row.Frames, named.Text)
 			if !named.Go {
@@ -233,15 +236,23 @@ func isGo(f *profiledata.Frame) bool {
 	return filepath.Ext(f.File) == ".go" && strings.Contains(f.Function, ".") && !strings.HasPrefix(f.Function, "C.")
 }
 
-// verdictFrame is a frame as the verdict takes it.
-func verdictFrame(f *profiledata.Frame, isAllocator func(string) bool) verdict.Frame {
-	v := verdict.Frame{Function: f.Function, Text: frameText(f), Go: isGo(f), Allocator: isAllocator(f.Function),
+// verdictFrame is a frame as the verdict takes it, with names of at most longest letters, and whether they are whole.
+func verdictFrame(f *profiledata.Frame, isAllocator func(string) bool, longest int) (v verdict.Frame, whole bool) {
+	short := *f
+	short.Function = cut(f.Function, longest)
+	if f.File != "" {
+		short.File = cut(filepath.Base(f.File), longest)
+	}
+	v = verdict.Frame{Function: short.Function, Text: frameText(&short), Go: isGo(f), Allocator: isAllocator(f.Function),
 		Cut: strings.HasPrefix(f.Function, "[stack cut")}
 	v.Own = v.Go && isOwn(f)
 	if f.Object != "" {
 		v.Object = filepath.Base(f.Object)
 	}
-	return v
+	if v.Go {
+		v.Function = f.Function // functions are told apart by it
+	}
+	return v, short.Function == f.Function
 }
 
 // allocatorPattern reads the profile's drop_frames, which names the functions that only pass memory on: one list for the page

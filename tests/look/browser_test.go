@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ func browser(t *testing.T) (context.Context, func() []string) {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
 	var mu sync.Mutex
 	var complaints []string
@@ -114,6 +115,7 @@ func TestPageInABrowser(t *testing.T) {
 	ctx, complaints := browser(t)
 
 	var shapes, buttons int
+	var axis string
 	var say, last, before string
 	var picture []byte
 	run(t, ctx,
@@ -123,11 +125,15 @@ func TestPageInABrowser(t *testing.T) {
 		chromedp.WaitVisible("#chart svg polygon"),
 		chromedp.Evaluate(`document.querySelectorAll("#chart svg polygon").length`, &shapes),
 		chromedp.Evaluate(`document.querySelectorAll("#ranges button").length`, &buttons),
-		chromedp.Text("#say", &say),
+		chromedp.Text("#sentence", &say),
+		chromedp.Evaluate(`[...document.querySelectorAll("#chart text")].map(e => e.textContent).join(" ")`, &axis),
 		chromedp.FullScreenshot(&picture, 100))
 	save(t, "look.png", picture, 1650)
 	if shapes != 5 || buttons != 2 || !strings.Contains(say, "leak") {
 		t.Errorf("%d shapes, %d buttons, %q", shapes, buttons, say)
+	}
+	if !regexp.MustCompile(`^0 \d+ [MG]iB .*\d+:\d\d:\d\d .*\d+:\d\d:\d\d$`).MatchString(axis) {
+		t.Errorf("the axes say %q", axis)
 	}
 	run(t, ctx,
 		chromedp.AttributeValue("#chart", "aria-label", &before, nil),
@@ -149,19 +155,28 @@ func TestPageInABrowser(t *testing.T) {
 		_ = chromedp.Run(ctx, chromedp.Evaluate(`document.querySelector("#last")?.textContent ?? ""`, &last))
 	}
 
+	refreshes(t, ctx)
+
 	// On a phone, and in the dark: nothing wider than the screen, text of a size to read.
-	var width, screen, font float64
+	var width, screen, font, fold float64
+	var stacks int
 	var ground string
 	run(t, ctx,
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}),
-		chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile),
+		chromedp.EmulateViewport(360, 844, chromedp.EmulateMobile),
 		chromedp.Reload(),
 		chromedp.WaitVisible("#chart svg polygon"),
 		chromedp.Evaluate(`document.documentElement.scrollWidth`, &width),
 		chromedp.Evaluate(`innerWidth`, &screen),
 		chromedp.Evaluate(`parseFloat(getComputedStyle(document.body).fontSize)`, &font),
 		chromedp.Evaluate(`getComputedStyle(document.body).backgroundColor`, &ground),
+		// Where the largest stacks end, on a usual phone.
+		chromedp.Evaluate(`document.querySelector("#top").getBoundingClientRect().bottom`, &fold),
+		chromedp.Evaluate(`document.querySelectorAll("#top li").length`, &stacks),
 		chromedp.FullScreenshot(&picture, 100))
+	if stacks == 0 || fold > 844 {
+		t.Errorf("%d stacks on the first screen, which end at %v", stacks, fold)
+	}
 	save(t, "look-phone.png", picture, 2000)
 	if width > 360 || screen > 360 || font < 16 || ground == "rgb(255, 255, 255)" {
 		t.Errorf("page of %v on a screen of %v, text of %v, ground %s", width, screen, font, ground)
@@ -170,7 +185,7 @@ func TestPageInABrowser(t *testing.T) {
 	// By keyboard, and for a screen reader.
 	var focus []string
 	var unnamed int
-	for range 4 {
+	for range 8 {
 		var name string
 		run(t, ctx, chromedp.KeyEvent("\t"), chromedp.Evaluate(`document.activeElement.tagName + ":" + document.activeElement.textContent.trim().slice(0, 20)`, &name))
 		focus = append(focus, name)
@@ -182,6 +197,44 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	if c := complaints(); len(c) != 0 {
 		t.Errorf("the console says %q", c)
+	}
+}
+
+// refreshes checks that the page renews itself, keeps open what is, and does neither while it is paused.
+func refreshes(t *testing.T, ctx context.Context) {
+	t.Helper()
+	var before, after, paused, label string
+	var open bool
+	measured := func(into *string) chromedp.Action {
+		return chromedp.Evaluate(`document.querySelector("#measured").textContent`, into)
+	}
+	const row = `#stacks-growing details`
+	run(t, ctx, chromedp.WaitVisible("#pause"), measured(&before), chromedp.Click(row+" summary"), chromedp.WaitVisible(row+"[open] ol"))
+	after = before
+	for deadline := time.Now().Add(20 * time.Second); after == before; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the page has not renewed itself: %s", before)
+		}
+		run(t, ctx, measured(&after))
+	}
+	run(t, ctx,
+		chromedp.Evaluate(`document.querySelector("`+row+`").open && document.activeElement.tagName === "SUMMARY"`, &open),
+		chromedp.Click("#pause"),
+		chromedp.WaitVisible(`#pause[aria-pressed="true"]`),
+		measured(&before),
+		chromedp.Sleep(7*time.Second), // longer than the pause between two
+		measured(&paused),
+		chromedp.Text("#refreshed", &label))
+	if !open || paused != before || !strings.HasPrefix(label, "paused at ") {
+		t.Errorf("open and focused %v; %q has become %q while %q", open, before, paused, label)
+	}
+	// Its own answer at once, and then again.
+	run(t, ctx, chromedp.Click("#pause"), chromedp.WaitVisible(`#pause[aria-pressed="false"]`))
+	for deadline := time.Now().Add(20 * time.Second); paused == before; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the page has not gone on: %s", before)
+		}
+		run(t, ctx, measured(&paused))
 	}
 }
 

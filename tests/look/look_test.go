@@ -76,7 +76,7 @@ type page struct {
 
 var (
 	kindPattern = regexp.MustCompile(`data-kind="([^"]+)" data-sure="([^"]+)"`)
-	sayPattern  = regexp.MustCompile(`(?s)id="say">(.*?)</p>`)
+	sayPattern  = regexp.MustCompile(`(?s)id="sentence">(.*?)</p>`)
 	partPattern = regexp.MustCompile(`data-part="(\w+)" data-bytes="(\d+)"`)
 )
 
