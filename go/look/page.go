@@ -269,7 +269,10 @@ func topCall(rows []stackRow) string {
 	if call == "" {
 		return ""
 	}
-	return fmt.Sprintf("The largest stacks, %d, hold %s: %s", len(rows), size(sum), call)
+	if len(rows) == 1 {
+		return fmt.Sprintf("The one C stack in use holds %s: %s", size(sum), call)
+	}
+	return fmt.Sprintf("The %d largest C stacks hold %s: %s", len(rows), size(sum), call)
 }
 
 // newLines describes the parts of RSS. Those that round to 0.0 % of it are small.

@@ -78,7 +78,10 @@ func TestTopCallIsOfTheStacksShown(t *testing.T) {
 	stack := func(bytes int64, caller string) stackRow {
 		return stackRow{InUse: bytes, named: []verdict.Frame{{Function: "fill", Text: "fill x.c:1"}, {Function: caller, Text: caller + " main.go:2", Go: true, Own: true}}}
 	}
-	if got, want := topCall([]stackRow{stack(30<<20, "main.load"), stack(2<<20, "main.save")}), "The largest stacks, 2, hold 32.0 MiB: 94 % of it is below main.load main.go:2, allocated by fill x.c:1."; got != want {
+	if got, want := topCall([]stackRow{stack(30<<20, "main.load"), stack(2<<20, "main.save")}), "The 2 largest C stacks hold 32.0 MiB: 94 % of it is below main.load main.go:2, allocated by fill x.c:1."; got != want {
+		t.Errorf("%s instead of %s", got, want)
+	}
+	if got, want := topCall([]stackRow{stack(30<<20, "main.load")}), "The one C stack in use holds 30.0 MiB: 100 %"; !strings.HasPrefix(got, want) {
 		t.Errorf("%s instead of %s", got, want)
 	}
 	if got := topCall(nil); got != "" {
