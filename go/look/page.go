@@ -27,7 +27,8 @@ var pageText string
 
 // Everything that the program or the reader can name is escaped by html/template: C++ names are full of < and >.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"size": size[int64],
+	"size":  size[int64],
+	"short": shortCall,
 	// One sign, since a line may end within the other.
 	"arrows": func(s string) string { return strings.ReplaceAll(s, " -> ", " → ") },
 	"args": func(rows []stackRow, which string) any {

@@ -58,6 +58,18 @@ func TestLongNamesAreCut(t *testing.T) {
 	}
 }
 
+func TestShortCallsHaveOneElementOfThePath(t *testing.T) {
+	for call, want := range map[string]string{
+		"github.com/DataDog/zstd.(*Writer).Write.func1 zstd_stream.go:172": "zstd.(*Writer).Write.func1 zstd_stream.go:172",
+		"main.load main.go:7": "main.load main.go:7", "example.com/a/b.Map[example.com/c/d.T] b.go:1": "b.Map[example.com/c/d.T] b.go:1",
+		"example.com/a/b.(*List[c/d.T]).Add b.go:1": "b.(*List[c/d.T]).Add b.go:1", "": "",
+	} {
+		if got := shortCall(call); got != want {
+			t.Errorf("%s: %s", call, got)
+		}
+	}
+}
+
 func TestPartsOfNothingAreFolded(t *testing.T) {
 	m := moment{RSS: 1 << 30}
 	m.Resident[memory.GoLive], m.Resident[memory.CLive], m.Resident[memory.Own] = 1<<30-1<<20-1<<10, 1<<20, 1<<10
