@@ -128,7 +128,7 @@ func TestPageInABrowser(t *testing.T) {
 		chromedp.Text("#sentence", &say),
 		chromedp.Evaluate(`[...document.querySelectorAll("#chart text")].map(e => e.textContent).join(" ")`, &axis),
 		chromedp.FullScreenshot(&picture, 100))
-	save(t, "look.png", picture, 1650)
+	save(t, "look.png", picture, 1740)
 	if shapes != 5 || buttons != 2 || !strings.Contains(say, "leak") {
 		t.Errorf("%d shapes, %d buttons, %q", shapes, buttons, say)
 	}
