@@ -18,8 +18,9 @@ most=1500000 # bytes: an archive that grows beyond is a mistake until somebody s
 
 # Panic messages name files. An unchanged RUSTFLAGS of the user's would take the place of build.rustflags, so it is unset.
 remap="build.rustflags=['--remap-path-prefix=$PWD=/cgoheap', '--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']"
-# The static library alone: beside an rlib there is no fat LTO.
-env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
+# The static library alone: beside an rlib there is no fat LTO. RUSTC_BOOTSTRAP lets our crate, and no other, use the one
+# unstable function that keeps a program alive when a profile finds no memory: see src/control/allocator.rs.
+env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS RUSTC_BOOTSTRAP=cgoheap \
     cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib -- --cfg cgoheap_archive
 staticlib=$target/release/libcgoheap.a
 work=$target/archive

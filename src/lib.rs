@@ -54,6 +54,9 @@
 //! change errno. The others are marked `Context: outside hooks`; their own allocations are not recorded, since they hold the
 //! re-entrancy guard (`sys/guard`).
 
+// See control/allocator.rs: how the archive's control code ends without memory.
+#![cfg_attr(cgoheap_archive, feature(alloc_error_hook))]
+
 /// The layers. Public for our own tests and benchmarks alone, which look inside; nothing here is promised to anybody.
 #[cfg(feature = "tables")]
 #[doc(hidden)]

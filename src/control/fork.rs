@@ -4,7 +4,7 @@
 //! libc (Go's own os/exec) runs none of this, and needs none: its child only calls exec. Should such a child use malloc
 //! all the same, a lock that nobody will ever give back costs it a bounded wait and a lost sample: see [`crate::sys::lock`].
 
-use crate::control::dump;
+use crate::control::{dump, heap};
 use crate::profile::symbols;
 use crate::record::{counting, sampler};
 use crate::sys::guard::{GUARD, Guard};
@@ -22,6 +22,7 @@ extern "C" fn prepare() {
         sampler::lock_for_fork();
         blocks::lock_for_fork();
         ARENA.lock_for_fork();
+        heap::lock_for_fork();
     }
     let state = thread::state();
     // SAFETY: the calling thread's own state.
@@ -37,6 +38,7 @@ extern "C" fn release() {
     unsafe {
         (*state).countdown = (*state).countdown_at_fork;
         if (*state).countdown != GUARD {
+            heap::unlock_after_fork();
             ARENA.unlock_after_fork();
             blocks::unlock_after_fork();
             sampler::unlock_after_fork();

@@ -4,5 +4,6 @@ pub mod allocator;
 pub mod dump;
 mod files;
 pub mod fork;
+mod heap;
 pub mod rate;
 pub mod write;

@@ -68,7 +68,7 @@ pub unsafe extern "C" fn cgoheap_dump_store(bytes: *const c_void, length: usize,
         let bytes = unsafe { core::slice::from_raw_parts(bytes.cast::<u8>(), length) };
         match dump::store(bytes, reason) {
             Ok(_) => Code::Ok,
-            Err(_) => Code::Io,
+            Err(error) => Code::of(&error),
         }
     })
 }

@@ -17,6 +17,7 @@ use crate::snapshot::stats::Stats;
 use crate::snapshot::{self, Filter, Snapshot};
 use crate::sys::float::FloatGuard;
 use crate::sys::guard::Guard;
+use crate::sys::no_memory::NoMemory;
 
 mod dump;
 mod go;
@@ -46,6 +47,15 @@ pub enum Code {
     NoTables = 7,
 }
 
+impl Code {
+    fn of(error: &std::io::Error) -> Code {
+        match error.kind() {
+            std::io::ErrorKind::OutOfMemory => Code::NoMemory,
+            _ => Code::Io,
+        }
+    }
+}
+
 /// Version of the C contract: the Go package refers to it, so that a stale archive fails to link.
 #[unsafe(no_mangle)]
 pub static cgoheap_abi_1: u32 = 1;
@@ -54,7 +64,11 @@ pub static cgoheap_abi_1: u32 = 1;
 fn guarded(body: impl FnOnce() -> Code) -> c_int {
     let _guard = Guard::enter();
     let _float = FloatGuard::enter();
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(Code::Panic) as c_int
+    let caught = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| match NoMemory::is(&*payload) {
+        true => Code::NoMemory,
+        false => Code::Panic,
+    });
+    caught as c_int
 }
 
 /// A sentence about a result; static.
@@ -393,7 +407,7 @@ pub unsafe extern "C" fn cgoheap_write_profile(path: *const c_char) -> c_int {
         let path = std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
         match write::write_profile(path) {
             Ok(()) => Code::Ok,
-            Err(_) => Code::Io,
+            Err(error) => Code::of(&error),
         }
     })
 }

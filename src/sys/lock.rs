@@ -10,8 +10,9 @@
 //! 3. the move of the filter to another size
 //! 4. shards of the table of blocks, by index
 //! 5. the arena of the table of stacks
+//! 6. the heap of control code: hooks don't take it
 //!
-//! No foreign code runs under the last four: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
+//! No foreign code runs under the last five: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};

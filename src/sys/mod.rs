@@ -21,6 +21,7 @@ mod arch;
 pub mod guard;
 mod libc;
 pub mod lock;
+pub mod no_memory;
 mod os;
 pub mod thread;
 

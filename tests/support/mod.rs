@@ -131,9 +131,20 @@ pub fn shared_library(name: &str, options: &[&str]) -> PathBuf {
 
 /// Builds `tests/programs/<name>` with `options` and hands each build to `with` as a command under a watchdog. A
 /// program that hangs is killed, and fails.
-pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Command)) {
+#[allow(dead_code, reason = "not every test program is for both")]
+pub fn each_build(name: &str, options: &[&str], with: impl FnMut(&mut Command)) {
+    build_over(libraries(), name, options, with);
+}
+
+/// The same over the archive alone: for what the debug library leaves to the program, its allocator.
+#[allow(dead_code, reason = "few test programs are about the archive alone")]
+pub fn archive_build(name: &str, options: &[&str], with: impl FnMut(&mut Command)) {
+    build_over(&libraries()[1..], name, options, with);
+}
+
+fn build_over(libraries: &[Library], name: &str, options: &[&str], mut with: impl FnMut(&mut Command)) {
     let fully_static = options.iter().any(|option| option.starts_with("-static"));
-    for library in libraries() {
+    for library in libraries {
         // libgcc_s is only there as a shared library.
         let needs = library.needs.iter().map(|name| match *name {
             "-lgcc_s" if fully_static => "-lgcc_eh",
@@ -172,6 +183,7 @@ pub fn each_build(name: &str, options: &[&str], mut with: impl FnMut(&mut Comman
 }
 
 /// Builds `tests/programs/<name>` with `options`; each build has to exit with 0.
+#[allow(dead_code, reason = "not every test program is for both")]
 pub fn run(name: &str, options: &[&str]) {
     each_build(name, options, |command| {
         succeed(command);

@@ -65,10 +65,41 @@ pub fn map(bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(start.cast())
 }
 
+/// As [`map`], at a multiple of `align`, a power of two. Context: outside hooks.
+pub fn map_aligned(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    let bytes = bytes.checked_next_multiple_of(PAGE)?;
+    // Mappings of one size often lie side by side.
+    let start = map(bytes)?;
+    if start.addr().get() & (align - 1) == 0 {
+        return Some(start);
+    }
+    // SAFETY: mapped above.
+    unsafe { unmap(start, bytes) };
+    let whole = bytes.checked_add(align)?.checked_sub(PAGE)?;
+    let start = map(whole)?;
+    let before = start.addr().get().wrapping_neg() & (align - 1);
+    forget(start.addr().get());
+    // SAFETY: both ends of the mapping made above, in whole pages, and what is between them.
+    let aligned = unsafe {
+        let _errno = ErrnoGuard::save();
+        let aligned = start.add(before);
+        if before != 0 {
+            libc::munmap(start.as_ptr().cast(), before);
+        }
+        if whole - before != bytes {
+            libc::munmap(aligned.as_ptr().add(bytes).cast(), whole - before - bytes);
+        }
+        aligned
+    };
+    MAPPED.fetch_sub((whole - bytes) as u64, Relaxed);
+    note(aligned.addr().get(), bytes);
+    Some(aligned)
+}
+
 /// Gives back what [`map`] gave. Context: hook.
 ///
 /// # Safety
-/// `start` and `bytes` are those of one call of [`map`], and nobody uses the memory any more.
+/// `start` and `bytes` are those of one call of [`map`] or [`map_aligned`], and nobody uses the memory any more.
 pub unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     let bytes = bytes.next_multiple_of(PAGE);
     let _errno = ErrnoGuard::save();
@@ -125,6 +156,21 @@ pub const PAGE: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_aligned_mapping_has_no_rest() {
+        const ALIGN: usize = 64 * PAGE;
+        let mapped: Vec<_> = (0..20).map(|_| map_aligned(3 * PAGE, ALIGN).unwrap()).collect();
+        for start in mapped {
+            assert_eq!(start.addr().get() % ALIGN, 0);
+            assert!(ranges().any(|range| range == (start.addr().get(), 3 * PAGE)));
+            // SAFETY: mapped above, and used by nobody.
+            unsafe {
+                start.as_ptr().write_bytes(1, 3 * PAGE);
+                unmap(start, 3 * PAGE);
+            }
+        }
+    }
 
     #[test]
     fn a_mapping_is_known_until_it_is_given_back() {
