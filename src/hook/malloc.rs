@@ -105,14 +105,15 @@ fn moving(
 ) -> *mut c_void {
     let forgotten = forget(old);
     let block = call_backing();
-    if !block.is_null() {
-        record(block, size, call.registers(), || site(call));
-    } else if let Some(entry) = forgotten
+    if let Some(entry) = forgotten
         // realloc(p, 0) frees p and returns null; every other null means failure, and p is still there.
+        && block.is_null()
         && size != 0
     {
         put_back(entry);
     }
+    // A call that failed is charged too, as on the fast path.
+    record(block, size, call.registers(), || site(call));
     block
 }
 
