@@ -123,6 +123,35 @@ func TestKeepers(t *testing.T) {
 	}
 }
 
+func TestWhatJumpsIntoLibcIsKnownByWhereItAllocates(t *testing.T) {
+	mu.Lock()
+	defer mu.Unlock()
+	before := learnt
+	defer func() { learnt = before }()
+	at := func(offset uint64, inner int) *leak {
+		stack := frames(append(slices.Repeat([]string{"@/lib/libc.so.6"}, inner+1), "C.f")...)
+		stack[inner].Offset = offset
+		return &leak{stack: stack, bytes: 1, blocks: 1}
+	}
+	learnt.handsOut, learnt.keeps = map[uint64]bool{0x10: true}, map[uint64]bool{0x20: true}
+	for _, test := range []struct {
+		offset uint64
+		inner  int
+		want   string
+	}{{0x10, 0, ""}, {0x10, 1, ""}, {0x10, 5, ""}, {0x20, 0, "libc"}, {0x30, 0, "libc"}} {
+		if got := keeper(at(test.offset, test.inner)); got != test.want {
+			t.Errorf("%#x, %d frames above: %q, want %q", test.offset, test.inner, got, test.want)
+		}
+	}
+	// Nothing could be learnt: what lies deep inside is libc's.
+	learnt.handsOut, learnt.keeps = nil, nil
+	for inner, want := range []string{"", "", "libc"} {
+		if got := keeper(at(0x30, inner)); got != want {
+			t.Errorf("nothing learnt, %d frames above: %q, want %q", inner, got, want)
+		}
+	}
+}
+
 func TestOwnersOfStacks(t *testing.T) {
 	for want, stack := range map[string][]profiledata.Frame{
 		"TestX":       frames("C.f", "example.com/a.b/x_test.TestX.func1.2", "runtime.goexit"),

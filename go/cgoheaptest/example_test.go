@@ -32,6 +32,18 @@ func ExampleVerifyNone() {
 	// Output: C memory leak: 100 bytes in 1 block, allocated by 1 stack, not freed when the test ended
 }
 
+func ExampleBaseline() {
+	testUse := func(t testing.TB) {
+		plain.Chain(100) // what a library keeps from its first use
+		cgoheaptest.Baseline(t)
+		defer cgoheaptest.VerifyNone(t)
+		plain.Release(plain.Chain(100))
+	}
+	testUse(printer{})
+	fmt.Println("no leak")
+	// Output: no leak
+}
+
 func ExampleIgnoreFunction() {
 	testPool := func(t testing.TB) {
 		defer cgoheaptest.VerifyNone(t, cgoheaptest.IgnoreFunction(`/plain\.Chain$`))

@@ -49,6 +49,18 @@ func TestBenchmarkHidesBlocksAndSaysSo(t *testing.T) {
 	}
 }
 
+// What each input of a fuzz target, or each small test, pays for verifying that it left nothing.
+func BenchmarkVerifyNoneOfATestThatLeavesNothing(b *testing.B) {
+	var r recorder
+	for b.Loop() {
+		plain.Release(plain.Chain(100))
+		VerifyNone(&r)
+	}
+	if len(r.errors) != 0 {
+		b.Errorf("%q", r.errors)
+	}
+}
+
 // blocks allocates and frees n blocks of some bytes.
 func blocks(n, bytes int) {
 	for range n {

@@ -243,8 +243,14 @@ func verify(base *baseline, o *options, name string, others func() []string) (*v
 	v, next, err := inspect(base, o, name, others())
 	end := capi.Monotonic() + o.retry
 	for pause := time.Millisecond; err == nil && !v.clean(); pause = min(2*pause, 100*time.Millisecond) {
-		garbage.Collect(context.Background())
-		v, next, err = inspect(base, o, name, others())
+		look := func() bool {
+			v, next, err = inspect(base, o, name, others())
+			return err != nil || v.clean()
+		}
+		garbage.CollectUntil(context.Background(), look)
+		if err == nil && !v.clean() {
+			look() // also when finalizers took too long to be waited for
+		}
 		left := end - capi.Monotonic()
 		if left <= 0 {
 			break

@@ -18,6 +18,11 @@ const finalizersTimeout = 5 * time.Second
 // due have run, so that C memory which they free is free. Twice, because a finalizer keeps its object, and what hangs
 // on it, to the next collection. It returns early when ctx ends.
 func Collect(ctx context.Context) {
+	CollectUntil(ctx, func() bool { return false })
+}
+
+// CollectUntil does the same, and asks after each run whether that was enough.
+func CollectUntil(ctx context.Context, enough func() bool) {
 	wait := &waiter{ctx: ctx, left: finalizersTimeout}
 	queues := newQueueCounts()
 	if !queues.known() {
@@ -26,7 +31,7 @@ func Collect(ctx context.Context) {
 		for range 3 {
 			ran := plantMarkers()
 			runtime.GC()
-			if !wait.until(func() bool { return ran.Load() == 2 }) {
+			if !wait.until(func() bool { return ran.Load() == 2 }) || enough() {
 				return
 			}
 		}
@@ -39,7 +44,7 @@ func Collect(ctx context.Context) {
 			_, finalizersRun, _, cleanupsRun := queues.read()
 			return finalizersRun >= finalizers && cleanupsRun >= cleanups
 		}
-		if !wait.until(done) {
+		if !wait.until(done) || enough() {
 			return
 		}
 	}
