@@ -6,7 +6,7 @@
 //!
 //! A profile needs megabytes for a moment, and may be asked for just when there are none left. A program must not die of
 //! that, and the libraries that read debug information have no fallible way to allocate. So what allocates unwinds to the C
-//! function that was called, which answers `CGOHEAP_ERR_NO_MEMORY`: [`no_memory::unwind`] from the standard library's own hook
+//! function that was called, which answers `CGOHEAP_ERR_NO_MEMORY`: [`unwind`](crate::sys::no_memory::unwind) from the standard library's own hook
 //! for this, whose documentation shows a panic. (An allocator itself must not unwind. Without the hook the standard library
 //! aborts the process. The hook is not stable: scripts/build-archive.sh asks for it by name, for this crate alone.)
 //!
