@@ -19,7 +19,11 @@ use crate::tables::blocks::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
 /// What runs before main. A linker takes from an archive only what is referred to, and every program that has a hook links this
 /// file.
 #[used]
-static AT_START: [&extern "C" fn(); 2] = [&crate::control::fork::AT_START, &crate::tables::objects::AT_START];
+static AT_START: [&extern "C" fn(); 3] = [
+    &crate::control::fork::AT_START,
+    &crate::tables::objects::AT_START,
+    &crate::sys::clock::AT_START,
+];
 
 /// Entries of functions that allocate, with an unsampled path that ends at the backing function. See
 /// [`crate::record::sampler`].

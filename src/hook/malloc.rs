@@ -139,8 +139,12 @@ unsafe fn any_strdup(call: &Call, site: SiteOf) -> *mut c_void {
 
 unsafe fn any_strndup(call: &Call, site: SiteOf) -> *mut c_void {
     let (text, most) = (call.pointer(0), call.size(1));
-    // SAFETY: the program passes a string that is zero-terminated or at least `most` long; strnlen reads no further.
-    let text = unsafe { core::slice::from_raw_parts(text.cast(), libc::strnlen(text.cast(), most)) };
+    let text: *const u8 = text.cast();
+    // SAFETY: the program passes a string that is zero-terminated or at least `most` long; nothing behind its end is read.
+    let text = unsafe {
+        let length = (0..most).find(|&index| *text.add(index) == 0).unwrap_or(most);
+        core::slice::from_raw_parts(text, length)
+    };
     duplicate(text, call, site)
 }
 

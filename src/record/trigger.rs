@@ -9,7 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use once_cell::race::OnceRef;
 
-use crate::sys::errno::ErrnoGuard;
 use crate::sys::futex;
 use crate::tables::arena::ARENA;
 use crate::tables::blocks;
@@ -126,7 +125,6 @@ fn wake(live_bytes: u64) {
     }
     PASSED_AT.store(live_bytes, Relaxed);
     DUE.store(1, Release);
-    let _errno = ErrnoGuard::save();
     futex::wake(&DUE);
 }
 

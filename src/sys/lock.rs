@@ -22,7 +22,6 @@ use core::sync::atomic::{
 };
 
 use crate::sys::clock::monotonic_coarse_nanos;
-use crate::sys::errno::ErrnoGuard;
 use crate::sys::futex;
 
 const FREE: u32 = 0;
@@ -67,7 +66,6 @@ impl<T> Lock<T> {
             }
             core::hint::spin_loop();
         }
-        let _errno = ErrnoGuard::save();
         let deadline = monotonic_coarse_nanos().saturating_add(500_000_000);
         loop {
             if self.word.swap(CONTENDED, Acquire) == FREE {
@@ -133,7 +131,6 @@ impl<T> DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
         if self.0.word.swap(FREE, Release) == CONTENDED {
-            let _errno = ErrnoGuard::save();
             futex::wake(&self.0.word);
         }
     }

@@ -57,6 +57,13 @@ fn libraries() -> &'static [Library; 2] {
     })
 }
 
+/// The object that the archive is made of, with the names and sections of its functions.
+#[allow(dead_code, reason = "for one test program")]
+pub fn archive_with_names() -> PathBuf {
+    libraries();
+    target().join("archive/local.o")
+}
+
 fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }

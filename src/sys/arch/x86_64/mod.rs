@@ -4,4 +4,5 @@ pub mod call;
 pub mod float;
 pub mod go_layout;
 pub mod registers;
+pub mod system_call;
 pub mod thread_pointer;

@@ -7,3 +7,4 @@ pub mod process;
 pub mod readable;
 pub mod rename;
 pub mod stderr;
+mod vdso;

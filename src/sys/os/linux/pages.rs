@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use crate::sys::errno::ErrnoGuard;
+use crate::sys::arch::system_call::system_call;
 
 /// Bytes mapped for tables and not given back. Atomic, because every thread that grows a table adds to it.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
@@ -45,24 +45,14 @@ fn forget(start: usize) {
 /// Maps `bytes` (rounded up to pages) of zeroed memory, or `None` when the system refuses. Context: hook.
 pub fn map(bytes: usize) -> Option<NonNull<u8>> {
     let bytes = bytes.checked_next_multiple_of(PAGE)?;
-    let _errno = ErrnoGuard::save();
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
+    const NO_FILE: usize = usize::MAX;
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
-    let start = unsafe {
-        libc::mmap(
-            core::ptr::null_mut(),
-            bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return None;
-    }
+    let start = unsafe { system_call(libc::SYS_mmap, [0, bytes, protection, flags, NO_FILE, 0]) }.ok()?;
     MAPPED.fetch_add(bytes as u64, Relaxed);
-    note(start as usize, bytes);
-    NonNull::new(start.cast())
+    note(start, bytes);
+    NonNull::new(start as *mut u8)
 }
 
 /// As [`map`], at a multiple of `align`, a power of two. Context: outside hooks.
@@ -81,13 +71,12 @@ pub fn map_aligned(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     forget(start.addr().get());
     // SAFETY: both ends of the mapping made above, in whole pages, and what is between them.
     let aligned = unsafe {
-        let _errno = ErrnoGuard::save();
         let aligned = start.add(before);
         if before != 0 {
-            libc::munmap(start.as_ptr().cast(), before);
+            give_back(start, before);
         }
         if whole - before != bytes {
-            libc::munmap(aligned.as_ptr().add(bytes).cast(), whole - before - bytes);
+            give_back(aligned.add(bytes), whole - before - bytes);
         }
         aligned
     };
@@ -96,16 +85,24 @@ pub fn map_aligned(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
+/// munmap(2).
+///
+/// # Safety
+/// Whole pages of ours that nobody uses.
+unsafe fn give_back(start: NonNull<u8>, bytes: usize) {
+    // SAFETY: says the caller.
+    let _ = unsafe { system_call(libc::SYS_munmap, [start.as_ptr() as usize, bytes, 0, 0, 0, 0]) };
+}
+
 /// Gives back what [`map`] gave. Context: hook.
 ///
 /// # Safety
 /// `start` and `bytes` are those of one call of [`map`] or [`map_aligned`], and nobody uses the memory any more.
 pub unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     let bytes = bytes.next_multiple_of(PAGE);
-    let _errno = ErrnoGuard::save();
     forget(start.as_ptr() as usize); // before the kernel may give the address to another thread
     // SAFETY: the caller hands over a mapping of ours that nobody uses.
-    unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+    unsafe { give_back(start, bytes) };
     MAPPED.fetch_sub(bytes as u64, Relaxed);
 }
 
@@ -118,18 +115,17 @@ pub unsafe fn remap(start: NonNull<u8>, bytes: usize, new_bytes: usize) -> Optio
         bytes.checked_next_multiple_of(PAGE)?,
         new_bytes.checked_next_multiple_of(PAGE)?,
     );
-    let _errno = ErrnoGuard::save();
     forget(start.as_ptr() as usize);
+    let (old, may_move) = (start.as_ptr() as usize, libc::MREMAP_MAYMOVE as usize);
     // SAFETY: the caller hands over a mapping of ours.
-    let moved = unsafe { libc::mremap(start.as_ptr().cast(), bytes, new_bytes, libc::MREMAP_MAYMOVE) };
-    if moved == libc::MAP_FAILED {
-        note(start.as_ptr() as usize, bytes);
+    let Ok(moved) = (unsafe { system_call(libc::SYS_mremap, [old, bytes, new_bytes, may_move, 0, 0]) }) else {
+        note(old, bytes);
         return None;
-    }
-    note(moved as usize, new_bytes);
+    };
+    note(moved, new_bytes);
     MAPPED.fetch_add(new_bytes as u64, Relaxed);
     MAPPED.fetch_sub(bytes as u64, Relaxed);
-    NonNull::new(moved.cast())
+    NonNull::new(moved as *mut u8)
 }
 
 /// Gives the pages back, not the addresses: they hold zeros, until they are written to again. They count as given back until
@@ -139,9 +135,13 @@ pub unsafe fn remap(start: NonNull<u8>, bytes: usize, new_bytes: usize) -> Optio
 /// `start` and `bytes` are whole pages within a mapping of [`map`], `bytes` rounded up; what they hold is no longer needed.
 pub unsafe fn discard(start: NonNull<u8>, bytes: usize) {
     let bytes = bytes.next_multiple_of(PAGE);
-    let _errno = ErrnoGuard::save();
     // SAFETY: the caller hands over pages of an anonymous mapping of ours.
-    unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+    let _ = unsafe {
+        system_call(
+            libc::SYS_madvise,
+            [start.as_ptr() as usize, bytes, libc::MADV_DONTNEED as usize, 0, 0, 0],
+        )
+    };
     MAPPED.fetch_sub(bytes as u64, Relaxed);
 }
 

@@ -2,6 +2,8 @@
 
 use core::ffi::CStr;
 
+use crate::sys::arch::system_call::system_call;
+
 /// The file of the running program.
 pub const PROGRAM_FILE: &CStr = c"/proc/self/exe";
 
@@ -10,11 +12,11 @@ pub const PROGRAM_FILE: &CStr = c"/proc/self/exe";
 /// Two system calls. Context: hook.
 pub fn in_first_thread() -> bool {
     // SAFETY: both always succeed.
-    unsafe { libc::gettid() == libc::getpid() }
+    unsafe { system_call(libc::SYS_gettid, [0; 6]) == system_call(libc::SYS_getpid, [0; 6]) }
 }
 
 /// Lets other threads run. Context: hook.
 pub fn give_way() {
     // SAFETY: needs nothing, and always succeeds.
-    unsafe { libc::sched_yield() };
+    let _ = unsafe { system_call(libc::SYS_sched_yield, [0; 6]) };
 }

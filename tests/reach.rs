@@ -1,0 +1,200 @@
+//! What a hook can reach outside the archive. Whatever libc function another library may interpose, or that allocates, locks or
+//! is a cancellation point, must not be there: it would run inside malloc. Programs show it, each for one kind of harm; and the
+//! archive's own relocations are read, for all that no program thinks of.
+//!
+//! Read is the object that `scripts/build-archive.sh` makes just before it throws names and the borders of functions away: a
+//! section for each function, and a relocation for each reference between them. Followed is every reference, taken or not: calls,
+//! addresses of functions, tables of functions.
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SymbolIndex};
+use support::each_build;
+
+/// Each with the reason why it can be called from malloc.
+const ALLOWED: &[(&str, &str)] = &[
+    ("__errno_location", "the address of a variable of the thread"),
+    ("__libc_stack_end", "a variable of the loader"),
+    (
+        "_dl_find_object",
+        "takes no lock and allocates nothing; nobody else has the tables that it reads",
+    ),
+    (
+        "secure_getenv",
+        "reads the environment; takes no lock and allocates nothing",
+    ),
+    ("vasprintf", "the backing function of cgoheap_asprintf"),
+    ("bcmp", COMPILERS),
+    ("memcmp", COMPILERS),
+    ("memcpy", COMPILERS),
+    ("memmove", COMPILERS),
+    ("memset", COMPILERS),
+    ("strlen", COMPILERS),
+    // By the table of backing functions alone.
+    ("aligned_alloc", BACKING),
+    ("calloc", BACKING),
+    ("free", BACKING),
+    ("malloc", BACKING),
+    ("malloc_usable_size", BACKING),
+    ("memalign", BACKING),
+    ("posix_memalign", BACKING),
+    ("pvalloc", BACKING),
+    ("realloc", BACKING),
+    ("reallocarray", BACKING),
+    ("valloc", BACKING),
+];
+
+const COMPILERS: &str = "compilers call it on their own: whoever interposes it expects calls at any moment";
+const BACKING: &str = "the backing allocator";
+const BACKING_TABLE: &str = "cgoheap_real";
+
+/// Where a hook that panicked would go on. None does, so what they reach isn't followed; but a compiler can't always see that.
+const PANICS: &[&str] = &[
+    "9panicking",
+    "_Unwind_Resume",
+    "_fail",
+    "unwrap_failed",
+    "expect_failed",
+    "panic_already",
+    "alloc_error",
+];
+
+fn is_hook(name: &str) -> bool {
+    let Some(name) = name.strip_prefix("cgoheap_") else {
+        return false;
+    };
+    const FAMILY: &[&str] = &[
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "free",
+        "strdup",
+        "strndup",
+        "posix_memalign",
+        "aligned_alloc",
+        "memalign",
+        "valloc",
+        "pvalloc",
+        "malloc_usable_size",
+        "asprintf",
+        "vasprintf",
+        "rust_allocated",
+        "rust_enter",
+        "rust_freeing",
+        "rust_leave",
+        "rust_moving",
+        "rust_stayed",
+    ];
+    FAMILY.contains(&name.strip_suffix("_at").unwrap_or(name))
+}
+
+/// What is reached from the sections of `roots`: each undefined symbol, with the way that leads there.
+fn reached(file: &object::File, roots: impl Fn(&str) -> bool) -> BTreeMap<String, Vec<String>> {
+    // A section is named by the first function or table in it.
+    let mut names: HashMap<SectionIndex, String> = HashMap::new();
+    let mut todo = VecDeque::new();
+    for symbol in file.symbols() {
+        let (Ok(name), Some(section)) = (symbol.name(), symbol.section_index()) else {
+            continue;
+        };
+        if !name.is_empty() && symbol.kind() != object::SymbolKind::Section {
+            names.entry(section).or_insert_with(|| name.to_owned());
+        }
+        if roots(name) {
+            todo.push_back((section, vec![name.to_owned()]));
+        }
+    }
+    let symbol = |index: SymbolIndex| file.symbol_by_index(index).expect("a relocation's symbol");
+    let mut seen: HashSet<SectionIndex> = todo.iter().map(|(section, _)| *section).collect();
+    let mut outside = BTreeMap::new();
+    while let Some((index, way)) = todo.pop_front() {
+        let section = file.section_by_index(index).expect("a symbol's section");
+        for (_, relocation) in section.relocations() {
+            let RelocationTarget::Symbol(target) = relocation.target() else {
+                continue;
+            };
+            let target = symbol(target);
+            let name = target.name().unwrap_or_default();
+            let Some(next) = target.section_index() else {
+                if target.is_undefined() && !name.is_empty() {
+                    outside.entry(name.to_owned()).or_insert_with(|| way.clone());
+                }
+                continue;
+            };
+            let section_name = names.get(&next).map_or("?", String::as_str);
+            let panics = |name: &str| PANICS.iter().any(|panic| name.contains(panic));
+            if panics(name) || panics(section_name) || !seen.insert(next) {
+                continue;
+            }
+            todo.push_back((next, [&way[..], &[section_name.to_owned()]].concat()));
+        }
+    }
+    outside
+}
+
+#[test]
+fn hooks_reach_nothing_that_others_interpose() {
+    let bytes = std::fs::read(support::archive_with_names()).expect("the archive's object");
+    let file = object::File::parse(&*bytes).expect("an ELF object");
+    let outside = reached(&file, is_hook);
+    let wrong: Vec<_> = outside
+        .iter()
+        .filter(
+            |(name, way)| match ALLOWED.iter().find(|(allowed, _)| allowed == name) {
+                None => true,
+                Some((_, reason)) => *reason == BACKING && way.last().is_none_or(|last| last != BACKING_TABLE),
+            },
+        )
+        .map(|(name, way)| format!("{name}: by way of {}", way.join(" -> ")))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "a hook reaches functions of libc that may be another library's, and then run inside malloc; make the system call \
+         (src/sys/os), or say in ALLOWED why it is right:\n{}",
+        wrong.join("\n")
+    );
+    for (name, _) in ALLOWED.iter().filter(|(_, reason)| *reason != COMPILERS) {
+        assert!(
+            outside.contains_key(*name),
+            "no hook reaches {name} any more: take it off the list"
+        );
+    }
+
+    // The same walk sees what is there: functions that aren't hooks reach these.
+    let control = reached(&file, |name| {
+        name == "cgoheap_dump_start" || name == "cgoheap_dump_store"
+    });
+    for name in ["pthread_create", "pthread_sigmask", "rename", "write"] {
+        assert!(
+            control.contains_key(name),
+            "the walk doesn't find {name}, which dumps call"
+        );
+    }
+}
+
+#[test]
+fn functions_that_the_program_has_in_place_of_libcs_are_not_called() {
+    each_build("interposed.c", &["-O1", "-fno-builtin"], |command| {
+        let out = support::succeed(command.env("CGOHEAP", "speed=1"));
+        assert_eq!(String::from_utf8_lossy(&out.stderr).matches("ignored").count(), 1);
+    });
+}
+
+#[test]
+fn malloc_is_no_cancellation_point() {
+    each_build("cancelled.c", &["-O1", "-fno-builtin"], |command| {
+        support::succeed(command.env("CGOHEAP", "speed=1,rate=7"));
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_foresaw_means_unreadable() {
+    each_build("sandbox.c", &["-O1", "-fno-builtin"], |command| {
+        for error in [libc::EPERM, libc::ENOSYS, libc::EFAULT, libc::EACCES] {
+            support::succeed(support::repeated(command).arg(error.to_string()));
+        }
+    });
+}
