@@ -198,3 +198,29 @@ fn an_answer_that_nobody_foresaw_means_unreadable() {
         }
     });
 }
+
+#[test]
+fn errno_of_a_whole_process_is_the_one_of_libc() {
+    let options = ["-O1", "-fno-builtin"];
+    let mut answers = Vec::new();
+    for whole in [
+        &[][..],
+        &[
+            "-Wno-error",
+            "-Wno-extra",
+            "-DCGOHEAP_NO_REDIRECT",
+            "-Igo/interpose",
+            "go/interpose/decide.c",
+            "go/interpose/glibc.c",
+        ],
+    ] {
+        each_build("memalign_errno.c", &[&options, whole].concat(), |command| {
+            let out = support::succeed(command.env("CGOHEAP", "rate=1"));
+            answers.push(String::from_utf8(out.stdout).expect("text"));
+        });
+    }
+    assert!(answers[0].contains("no memory: 12, errno 12"), "{}", answers[0]);
+    for answer in &answers {
+        assert_eq!(*answer, answers[0]);
+    }
+}

@@ -7,7 +7,6 @@
 #include <gnu/libc-version.h>
 #include <malloc.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #include "libc.h"
 
@@ -31,24 +30,33 @@ static void *glibc_reallocarray(void *block, size_t count, size_t size) {
 
 static int power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
-/* As glibc: an alignment that is no power of two times the size of a pointer is refused, errno stays as it was. */
+/* As glibc: an alignment that is no power of two times the size of a pointer is refused, and errno stays as it was. Without
+   memory the result is ENOMEM, and errno too, which POSIX leaves open. */
 static int glibc_posix_memalign(void **out, size_t alignment, size_t size) {
     if (alignment % sizeof(void *) != 0 || !power_of_two(alignment / sizeof(void *)))
         return EINVAL;
-    int saved = errno;
     void *block = __libc_memalign(alignment, size);
-    errno = saved;
     if (block == NULL)
         return ENOMEM;
     *out = block;
     return 0;
 }
 
+/* Whether this is glibc 2.38 or later. Not by sscanf, which may allocate, and which others interpose. */
+static int since_2_38(void) {
+    const char *version = gnu_get_libc_version();
+    unsigned int number[2] = {0, 0};
+    for (int part = 0; part < 2; part++) {
+        for (; *version >= '0' && *version <= '9'; version++)
+            number[part] = number[part] * 10 + (unsigned int)(*version - '0');
+        version += *version == '.';
+    }
+    return number[0] > 2 || (number[0] == 2 && number[1] >= 38);
+}
+
 /* glibc takes any alignment, as memalign does, until 2.37; since 2.38 it wants a power of two, as C17 does. */
 static void *glibc_aligned_alloc(size_t alignment, size_t size) {
-    unsigned int major = 2, minor = 0;
-    if (!power_of_two(alignment) && sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor) == 2 &&
-        (major > 2 || minor >= 38)) {
+    if (!power_of_two(alignment) && since_2_38()) {
         errno = EINVAL;
         return NULL;
     }
