@@ -17,6 +17,16 @@ fn results_and_errno_are_those_of_the_plain_functions() {
 }
 
 #[test]
+fn callers_with_a_misaligned_stack_are_served() {
+    let options = ["-O1", "-fno-builtin"];
+    run("misaligned.c", &[&options, &["-DCGOHEAP_NO_REDIRECT"][..]].concat());
+    run(
+        "misaligned.c",
+        &[&options, &["-DWHOLE"][..], support::WHOLE_PROCESS].concat(),
+    );
+}
+
+#[test]
 fn a_reallocated_block_is_live_once_and_a_failed_realloc_changes_nothing() {
     run("realloc.c", &["-O2"]);
 }

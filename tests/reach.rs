@@ -203,17 +203,7 @@ fn an_answer_that_nobody_foresaw_means_unreadable() {
 fn errno_of_a_whole_process_is_the_one_of_libc() {
     let options = ["-O1", "-fno-builtin"];
     let mut answers = Vec::new();
-    for whole in [
-        &[][..],
-        &[
-            "-Wno-error",
-            "-Wno-extra",
-            "-DCGOHEAP_NO_REDIRECT",
-            "-Igo/interpose",
-            "go/interpose/decide.c",
-            "go/interpose/glibc.c",
-        ],
-    ] {
+    for whole in [&[][..], support::WHOLE_PROCESS] {
         each_build("memalign_errno.c", &[&options, whole].concat(), |command| {
             let out = support::succeed(command.env("CGOHEAP", "rate=1"));
             answers.push(String::from_utf8(out.stdout).expect("text"));

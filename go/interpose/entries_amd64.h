@@ -2,14 +2,20 @@
 
 #define JUMP(pointer) "jmp *" pointer "(%rip)\n"
 
+/* The caller's stack may be misaligned. */
 #define CALL_DECIDE                                                                                                    \
-    "push %rdi\n.cfi_adjust_cfa_offset 8\n"                                                                            \
-    "push %rsi\n.cfi_adjust_cfa_offset 8\n"                                                                            \
-    "push %rdx\n.cfi_adjust_cfa_offset 8\n" /* as many as keep the stack aligned */                                    \
+    "push %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset rbp, 0\n"                                                    \
+    "mov %rsp, %rbp\n.cfi_def_cfa_register rbp\n"                                                                      \
+    "push %rdi\n"                                                                                                      \
+    "push %rsi\n"                                                                                                      \
+    "push %rdx\n"                                                                                                      \
+    "and $-16, %rsp\n"                                                                                                 \
     "call cgoheap_interpose_decide\n"                                                                                  \
-    "pop %rdx\n.cfi_adjust_cfa_offset -8\n"                                                                            \
-    "pop %rsi\n.cfi_adjust_cfa_offset -8\n"                                                                            \
-    "pop %rdi\n.cfi_adjust_cfa_offset -8\n"
+    "mov -8(%rbp), %rdi\n"                                                                                             \
+    "mov -16(%rbp), %rsi\n"                                                                                            \
+    "mov -24(%rbp), %rdx\n"                                                                                            \
+    "mov %rbp, %rsp\n.cfi_def_cfa_register rsp\n"                                                                      \
+    "pop %rbp\n.cfi_adjust_cfa_offset -8\n.cfi_restore rbp\n"
 
 #define COUNT_DOWN(size)                                                                                               \
     "mov cgoheap_thread_state@GOTTPOFF(%rip), %rax\n"                                                                  \

@@ -11,8 +11,8 @@ use super::backing::{Backing, cgoheap_backing};
 use super::malloc as target;
 use crate::record::sampler::THRESHOLD;
 use crate::sys::call::{
-    argument, call_with_registers, count_down, entries, entry, look_into_filter, product, slow, slow_if_found,
-    to_backing, to_caller, to_target,
+    argument, call_aligned, call_with_registers, count_down, entries, entry, look_into_filter, product, slow,
+    slow_if_found, to_backing, to_caller,
 };
 use crate::tables::blocks::filter::{FILTER, FILTER_MULTIPLIER, MASK_BEFORE};
 
@@ -97,7 +97,7 @@ entries! {
 
 entry! {
     /// `free`: one load and one comparison for a block that was not sampled. See [`crate::tables::blocks::filter`].
-    cgoheap_free: [look_into_filter!(), slow_if_found!(), to_backing!(), slow!(), to_target!()],
+    cgoheap_free: [look_into_filter!(), slow_if_found!(), to_backing!(), slow!(), call_aligned!()],
     {
         filter = sym FILTER,
         multiplier = const FILTER_MULTIPLIER,
@@ -117,7 +117,7 @@ entry! {
 
 entry! {
     /// Forgets a live block that Rust code is about to free.
-    cgoheap_rust_freeing: [look_into_filter!(), slow_if_found!(), to_caller!(), slow!(), to_target!()],
+    cgoheap_rust_freeing: [look_into_filter!(), slow_if_found!(), to_caller!(), slow!(), call_aligned!()],
     {
         filter = sym FILTER,
         multiplier = const FILTER_MULTIPLIER,

@@ -121,6 +121,17 @@ fn source(name: &str) -> PathBuf {
     root().join("tests/programs").join(name)
 }
 
+/// Options that make malloc and its relatives ours, as go/interpose does for the whole process.
+#[allow(dead_code, reason = "not every test program captures the whole process")]
+pub const WHOLE_PROCESS: &[&str] = &[
+    "-Wno-error",
+    "-Wno-extra",
+    "-DCGOHEAP_NO_REDIRECT",
+    "-Igo/interpose",
+    "go/interpose/decide.c",
+    "go/interpose/glibc.c",
+];
+
 /// A shared library of `name`, which finds cgoheap in the program that opens it.
 #[allow(dead_code, reason = "not every test program opens libraries")]
 pub fn shared_library(name: &str, options: &[&str]) -> PathBuf {

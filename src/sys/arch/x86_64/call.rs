@@ -18,7 +18,7 @@
 //! | `to_caller!()` | returns | |
 //! | `slow!()` | label 2 | |
 //! | `call_with_registers!()` | calls the target with a [`Call`], and returns what it returns | `target` |
-//! | `to_target!()` | jumps to the target | `target` |
+//! | `call_aligned!()` | calls the target with the arguments as they came, and returns what it returns | `target` |
 
 use core::ffi::c_void;
 
@@ -90,13 +90,15 @@ macro_rules! entries {
     };
 }
 
-/// `Call` on the stack, its address in rdi, then the target; the result in rax is ours to return. Seven words below the
-/// return address: the stack is aligned at the call, as the ABI wants it. The tables are right between the pushes too, where
-/// a signal may come whose handler unwinds.
+/// `Call` on the stack, its address in rdi, then the target; the result in rax is ours to return. The stack is aligned for the
+/// call, as the ABI wants it, whatever the caller's was: JITs and hand-written assembly lose the alignment, which libc's malloc
+/// doesn't mind. Meanwhile rbp points to the `Call`. The tables are right between all instructions, where a signal may come whose
+/// handler unwinds.
 macro_rules! call_with_registers {
     () => {
         "push rbp
         .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
         push r9
         .cfi_adjust_cfa_offset 8
         push r8
@@ -110,11 +112,15 @@ macro_rules! call_with_registers {
         push rdi
         .cfi_adjust_cfa_offset 8
         mov rdi, rsp
+        mov rbp, rsp
+        .cfi_def_cfa_register rbp
+        and rsp, -16
         call {target}
-        add rsp, 48
-        .cfi_adjust_cfa_offset -48
+        lea rsp, [rbp + 48]
+        .cfi_def_cfa rsp, 16
         pop rbp
         .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
         ret"
     };
 }
@@ -194,10 +200,22 @@ macro_rules! to_backing {
     };
 }
 
-/// A jump to the target, with the arguments as they came.
-macro_rules! to_target {
+/// A call of the target with the arguments as they came, on an aligned stack: see `call_with_registers!`.
+macro_rules! call_aligned {
     () => {
-        "jmp {target}"
+        "push rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
+        mov rbp, rsp
+        .cfi_def_cfa_register rbp
+        and rsp, -16
+        call {target}
+        mov rsp, rbp
+        .cfi_def_cfa_register rsp
+        pop rbp
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
+        ret"
     };
 }
 
@@ -209,6 +227,6 @@ macro_rules! to_caller {
 }
 
 pub(crate) use {
-    argument, call_with_registers, count_down, entries, entry, look_into_filter, product, slow, slow_if_found,
-    to_backing, to_caller, to_target,
+    argument, call_aligned, call_with_registers, count_down, entries, entry, look_into_filter, product, slow,
+    slow_if_found, to_backing, to_caller,
 };
