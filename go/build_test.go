@@ -172,7 +172,7 @@ func TestArchiveOfAnotherContractFailsToLinkByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := userProgram(t, module, filepath.Join(module, "include"))
-	if out, err := run(user, "go", "build", "."); err == nil || !strings.Contains(out, "undefined reference to `cgoheap_abi_1'") {
+	if out, err := run(user, "go", "build", "."); err == nil || !strings.Contains(out, "undefined reference to `cgoheap_abi_2'") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

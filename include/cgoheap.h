@@ -9,7 +9,7 @@
  * went wrong. Nothing here sets errno unless the function that it stands for does.
  */
 /* `-include` reaches .S files too, which hold no C, and, in CGO_CFLAGS, our own Go package, which says when it wants it. */
-#if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__) && !defined(CGOHEAP_SKIP)
+#if !defined(CGOHEAP_H) && !defined(__ASSEMBLER__)
 #define CGOHEAP_H
 
 #include <stddef.h> /* the compiler's own, which fixes no feature macros; <stdint.h> would */
@@ -21,7 +21,7 @@ extern "C" {
 /* ----------------------------------------------------------- settings and totals: for Go, Rust and C programs alike */
 
 /* Version of this contract. The Go package refers to it by name, so that a stale archive fails to link. */
-extern const unsigned int cgoheap_abi_1;
+extern const unsigned int cgoheap_abi_2;
 
 enum cgoheap_result {
     CGOHEAP_OK = 0,

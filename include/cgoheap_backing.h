@@ -24,7 +24,7 @@ struct cgoheap_backing_functions {
 };
 
 /* Hidden: the hooks reach it without a detour, in a shared library too. */
-extern struct cgoheap_backing_functions cgoheap_real __attribute__((visibility("hidden")));
+extern struct cgoheap_backing_functions cgoheap_backing __attribute__((visibility("hidden")));
 
 /* What of the process go/interpose captures; told once, before main. */
 enum cgoheap_interpose_state {

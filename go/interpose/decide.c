@@ -59,7 +59,7 @@ static void *backing_reallocarray(void *block, size_t count, size_t size) {
         errno = ENOMEM;
         return NULL;
     }
-    return cgoheap_real.realloc(block, bytes);
+    return cgoheap_backing.realloc(block, bytes);
 }
 static void *backing_pvalloc(size_t size) {
     size_t mask = (size_t)getauxval(AT_PAGESZ) - 1;
@@ -67,7 +67,7 @@ static void *backing_pvalloc(size_t size) {
         errno = ENOMEM;
         return NULL;
     }
-    return cgoheap_real.memalign(mask + 1, (size + mask) & ~mask);
+    return cgoheap_backing.memalign(mask + 1, (size + mask) & ~mask);
 }
 
 /* Compared as numbers through volatile, since the compiler believes that two functions are never the same. */
@@ -80,11 +80,11 @@ static int in_executable(void) {
     return (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == getauxval(AT_PHDR);
 }
 
-/* The hooks get the calls, over cgoheap_real: to be called again when that changes. */
+/* The hooks get the calls, over cgoheap_backing: to be called again when that changes. */
 static void to_the_hooks(void) {
 #define TO_HOOK(name) target_##name = cgoheap_hook_##name;
     EACH(TO_HOOK)
-#define TO_BACKING(name) unsampled_##name = (void *)cgoheap_real.name;
+#define TO_BACKING(name) unsampled_##name = (void *)cgoheap_backing.name;
     FAST(TO_BACKING)
 }
 
@@ -125,7 +125,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
             posix_memalign, aligned_alloc, memalign, cgoheap_libc.valloc, cgoheap_libc.pvalloc,
             malloc_usable_size,
         };
-        cgoheap_real = program;
+        cgoheap_backing = program;
         return;
     }
     to_the_hooks(); /* before dlsym, should it ever allocate */
@@ -138,7 +138,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     void *next = dlsym(RTLD_NEXT, "malloc");
     struct cgoheap_backing_functions others;
     if (next != NULL && !cgoheap_is_libc_malloc(next) && look_up(RTLD_NEXT, &others)) {
-        cgoheap_real = others;
+        cgoheap_backing = others;
         to_the_hooks();
     }
 }
@@ -150,8 +150,8 @@ static void decide_in_library(void) {
     if (process == NULL || !look_up(process, &global) || same((uintptr_t)global.malloc, (uintptr_t)own_malloc))
         return;
     state = CGOHEAP_INTERPOSE_ASIDE;
-    cgoheap_real = global;
-    past_the_hooks(&cgoheap_real);
+    cgoheap_backing = global;
+    past_the_hooks(&cgoheap_backing);
 }
 
 /* Before all other constructors of this object (101 is the first that programs may use). */

@@ -70,7 +70,7 @@ static void *glibc_aligned_alloc(size_t alignment, size_t size) {
     }
 
 /* Takes the place of the archive's weak table. */
-struct cgoheap_backing_functions cgoheap_real = GLIBC;
+struct cgoheap_backing_functions cgoheap_backing = GLIBC;
 
 const struct cgoheap_backing_functions cgoheap_libc = GLIBC;
 

@@ -1,4 +1,4 @@
-/* What decide.c asks of the C library: one file for each, glibc.c. It also defines cgoheap_real, the table of the backing
+/* What decide.c asks of the C library: one file for each, glibc.c. It also defines cgoheap_backing, the table of the backing
    allocator (cgoheap_backing.h), in the place of the archive's weak one: the library's own functions, from the first call on. */
 #ifndef CGOHEAP_LIBC_H
 #define CGOHEAP_LIBC_H

@@ -53,7 +53,7 @@ static void *backing_reallocarray(void *block, size_t count, size_t size) {
 }
 
 /* Takes the place of the archive's weak table: its malloc would lead back to us. */
-struct cgoheap_backing_functions cgoheap_real = {
+struct cgoheap_backing_functions cgoheap_backing = {
     __real_malloc,        __real_free,     __real_calloc, __real_realloc, backing_reallocarray, __real_posix_memalign,
     __real_aligned_alloc, __real_memalign, __real_valloc, __real_pvalloc, malloc_usable_size,
 };

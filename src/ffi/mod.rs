@@ -58,7 +58,7 @@ impl Code {
 
 /// Version of the C contract: the Go package refers to it, so that a stale archive fails to link.
 #[unsafe(no_mangle)]
-pub static cgoheap_abi_1: u32 = 1;
+pub static cgoheap_abi_2: u32 = 2;
 
 /// Runs what a function does: our own allocations are not recorded, a panic becomes a code.
 fn guarded(body: impl FnOnce() -> Code) -> c_int {

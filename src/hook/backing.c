@@ -9,7 +9,7 @@
 
 #include "cgoheap_backing.h"
 
-__attribute__((weak)) struct cgoheap_backing_functions cgoheap_real = {
+__attribute__((weak)) struct cgoheap_backing_functions cgoheap_backing = {
     malloc,   free,   calloc,  realloc,           reallocarray, posix_memalign, aligned_alloc,
     memalign, valloc, pvalloc, malloc_usable_size,
 };

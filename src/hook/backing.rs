@@ -33,7 +33,6 @@ pub struct Backing {
 // SAFETY: defined in backing.c, or in go/interpose, with this layout.
 unsafe extern "C" {
     /// The table. It changes before main only, if at all.
-    #[link_name = "cgoheap_real"]
     pub(super) safe static cgoheap_backing: Backing;
 }
 

@@ -61,7 +61,7 @@ var linkRows = []struct {
 		b.build("-o", b.path("unwind"), "./unwind")
 		b.run("", b.path("unwind"))
 	}},
-	{"wrong-archive", "does not link: undefined reference to `cgoheap_abi_1`", linkWrongArchive},
+	{"wrong-archive", "does not link: undefined reference to `cgoheap_abi_2`", linkWrongArchive},
 	{"c-program", "examples/c-program: no Go at all", linkCProgram},
 	{"pkg-config", "make install, then `pkg-config --cflags --libs cgoheap`", linkPkgConfig},
 	{"rust-program", "examples/rust-program: no Go at all, CgoHeap as global allocator", linkRustProgram},
@@ -198,14 +198,14 @@ func linkCArchive(b *box) {
 func linkWrongArchive(b *box) {
 	b.copy(b.dir, "go", "include", "go.mod", "tests/build/programs/link")
 	lib := b.path("go/internal/lib/linux_amd64")
-	b.run("", "objcopy", "--redefine-sym", "cgoheap_abi_1=cgoheap_abi_0", filepath.Join(lib, "libcgoheap.a"))
+	b.run("", "objcopy", "--redefine-sym", "cgoheap_abi_2=cgoheap_abi_0", filepath.Join(lib, "libcgoheap.a"))
 	digest := filepath.Join(lib, "digest.h")
 	b.write(digest, regexp.MustCompile("sha256:.").ReplaceAllString(b.read(digest), "sha256:x"))
 	text, err := b.try(b.path("tests/build/programs/link"), "go", "build", "-o", b.path("program"), "./program")
 	if err == nil {
 		b.Error("an archive of another version was linked")
 	}
-	b.shows(text, "undefined reference to `cgoheap_abi_1")
+	b.shows(text, "undefined reference to `cgoheap_abi_2")
 }
 
 func linkCProgram(b *box) {

@@ -9,7 +9,7 @@ package capi
 
 // Makes a stale archive fail to link, with a name that explains itself. In a function, since for a variable that Go names
 // cgo writes a declaration of its own, which is at odds with the header when CGO_CFLAGS include that everywhere.
-static unsigned int cgoheap_capi_abi(void) { return cgoheap_abi_1; }
+static unsigned int cgoheap_capi_abi(void) { return cgoheap_abi_2; }
 
 #cgo noescape cgoheap_capi_abi
 #cgo nocallback cgoheap_capi_abi
