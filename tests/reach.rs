@@ -48,7 +48,7 @@ const ALLOWED: &[(&str, &str)] = &[
 
 const COMPILERS: &str = "compilers call it on their own: whoever interposes it expects calls at any moment";
 const BACKING: &str = "the backing allocator";
-const BACKING_TABLE: &str = "cgoheap_real";
+const BACKING_TABLE: &str = "cgoheap_backing";
 
 /// Where a hook that panicked would go on. None does, so what they reach isn't followed; but a compiler can't always see that.
 const PANICS: &[&str] = &[
