@@ -53,6 +53,11 @@ fn recursion_beyond_what_is_kept_is_cut_and_counted() {
 }
 
 #[test]
+fn frames_of_any_size_are_followed_on_a_threads_own_stack() {
+    run("large_frames.c", &["-O1"]);
+}
+
+#[test]
 fn a_stack_ends_cleanly_at_code_without_tables() {
     run("no_table.c", &["-O2"]);
 }

@@ -26,7 +26,8 @@ pub struct ThreadState {
     pub stack_high: u64,
     /// The countdown that a fork under way will put back; see [`crate::control::fork`].
     pub countdown_at_fork: u64,
-    _reserved: u64,
+    /// A page above stacks that aren't the thread's own, which can't be read; 0 when there was none. See [`crate::unwind`].
+    pub stack_hole: u64,
 }
 
 impl ThreadState {
@@ -41,7 +42,7 @@ impl ThreadState {
             stack_low: 0,
             stack_high: 0,
             countdown_at_fork: 0,
-            _reserved: 0,
+            stack_hole: 0,
         }
     }
 }

@@ -21,8 +21,6 @@ use stack_memory::StackMemory;
 /// Frames kept of a stack: Go's own profiles keep 128; C recursion runs deeper.
 pub const MAX_FRAMES: usize = 256;
 
-/// No frame of a function is larger; memory is asked for page by page up to here.
-const LARGEST_FRAME: u64 = 16 << 20;
 /// Handlers that interrupted each other, at most.
 const MAX_SIGNALS: u32 = 4;
 
@@ -80,7 +78,7 @@ impl StackBuffer {
 pub fn capture(start: Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
     let mut memory = StackMemory::new(start.sp, thread);
     let end = walk(start, &mut memory, thread, out);
-    memory.remember(thread);
+    memory.remember(end == End::TooDeep, thread);
     end
 }
 
@@ -123,9 +121,9 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
         let below = registers.sp;
         match cfi::step(&mut registers, frame, entry, memory) {
             Ok(()) => {
-                // Only a signal frame leads down, far up, or over a hole: a handler on a stack of its own interrupted
-                // another. (Bounded, since two broken frames could lead to each other.)
-                if registers.sp <= below || registers.sp - below > LARGEST_FRAME || !memory.reaches(registers.sp) {
+                // Only a signal frame leads down, or over a hole: a handler on a stack of its own interrupted another.
+                // (Bounded, since two broken frames could lead to each other.)
+                if registers.sp <= below || !memory.reaches(registers.sp) {
                     signals += 1;
                     if signals > MAX_SIGNALS || !memory.move_to(registers.sp, thread) {
                         return End::UnreadableStack;
