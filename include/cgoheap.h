@@ -248,6 +248,7 @@ void *cgoheap_reallocarray(void *block, size_t count, size_t size) CGOHEAP_NOTHR
 void cgoheap_free(void *block) CGOHEAP_NOTHROW;
 char *cgoheap_strdup(const char *text) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
 char *cgoheap_strndup(const char *text, size_t size) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+wchar_t *cgoheap_wcsdup(const wchar_t *text) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
 int cgoheap_posix_memalign(void **out, size_t alignment, size_t size) CGOHEAP_NOTHROW
     CGOHEAP_ATTRIBUTE((__nonnull__(1)));
 void *cgoheap_aligned_alloc(size_t alignment, size_t size) CGOHEAP_NOTHROW
@@ -271,6 +272,8 @@ void *cgoheap_reallocarray_at(void *block, size_t count, size_t size, const char
 char *cgoheap_strdup_at(const char *text, const char *file, int line, const char *func) CGOHEAP_NOTHROW
     CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
 char *cgoheap_strndup_at(const char *text, size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW
+    CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
+wchar_t *cgoheap_wcsdup_at(const wchar_t *text, const char *file, int line, const char *func) CGOHEAP_NOTHROW
     CGOHEAP_ATTRIBUTE((__malloc__, __nonnull__(1)));
 int cgoheap_posix_memalign_at(void **out, size_t alignment, size_t size, const char *file, int line,
                               const char *func) CGOHEAP_NOTHROW CGOHEAP_ATTRIBUTE((__nonnull__(1)));
@@ -303,7 +306,7 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
 /* ------------------------------------------------------------------------------------------------------ redirection
 
    Unless CGOHEAP_NO_REDIRECT is defined, two things happen to the names malloc, calloc, realloc, reallocarray, strdup,
-   strndup, posix_memalign, aligned_alloc, memalign and valloc from here to the end of the file being compiled:
+   strndup, wcsdup, posix_memalign, aligned_alloc, memalign and valloc from here to the end of the file being compiled:
 
    1. Labels (cgoheap_labels.h). The libc functions keep their names in C, but the compiler emits calls of
       cgoheap_malloc and so on. So `&malloc`, `(malloc)(n)`, a struct member filled with malloc, and inline functions
@@ -318,8 +321,8 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
    A macro named malloc would mangle libc's own prototypes if it came before them, and `-include` does come before.
    Including libc's headers from here would be no help: that fixes the feature macros (_GNU_SOURCE, _POSIX_C_SOURCE,
    _FILE_OFFSET_BITS) before the file can define them. So this folder, which the compiler searches first, holds
-   headers named stdlib.h, string.h, stdio.h, malloc.h, mm_malloc.h, cstdlib and cmath, which set the macros aside,
-   include the real header (#include_next) and put the macros back; without this header they do nothing.
+   headers named stdlib.h, string.h, wchar.h, stdio.h, malloc.h, mm_malloc.h, cstdlib and cmath, which set the macros aside,
+   include libc's header (#include_next) and put the macros back; without this header they do nothing.
 
    What does not compile, and what to do:
      - `x.malloc(n)`, a member with as many arguments as libc's: write `(x.malloc)(n)`, or `#undef malloc` in that file
@@ -354,6 +357,7 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
 #undef reallocarray
 #undef strdup
 #undef strndup
+#undef wcsdup
 #undef posix_memalign
 #undef aligned_alloc
 #undef memalign
@@ -367,6 +371,7 @@ int cgoheap_vasprintf_at(const char *file, int line, const char *func, char **ou
 #define reallocarray(...) CGOHEAP_IF_3(__VA_ARGS__)(reallocarray, __VA_ARGS__)
 #define strdup(...) CGOHEAP_IF_1(__VA_ARGS__)(strdup, __VA_ARGS__)
 #define strndup(...) CGOHEAP_IF_2(__VA_ARGS__)(strndup, __VA_ARGS__)
+#define wcsdup(...) CGOHEAP_IF_1(__VA_ARGS__)(wcsdup, __VA_ARGS__)
 #define posix_memalign(...) CGOHEAP_IF_3(__VA_ARGS__)(posix_memalign, __VA_ARGS__)
 #define aligned_alloc(...) CGOHEAP_IF_2(__VA_ARGS__)(aligned_alloc, __VA_ARGS__)
 #define memalign(...) CGOHEAP_IF_2(__VA_ARGS__)(memalign, __VA_ARGS__)

@@ -21,6 +21,7 @@ __asm__(".set reallocarray, cgoheap_reallocarray");
 __asm__(".set free, cgoheap_free");
 __asm__(".set strdup, cgoheap_strdup");
 __asm__(".set strndup, cgoheap_strndup");
+__asm__(".set wcsdup, cgoheap_wcsdup");
 __asm__(".set posix_memalign, cgoheap_posix_memalign");
 __asm__(".set aligned_alloc, cgoheap_aligned_alloc");
 __asm__(".set memalign, cgoheap_memalign");
@@ -47,6 +48,7 @@ extern void *reallocarray(void *, size_t, size_t) CGOHEAP_LABEL("cgoheap_realloc
 extern void free(void *) CGOHEAP_LABEL("cgoheap_free");
 extern char *strdup(const char *) CGOHEAP_LABEL("cgoheap_strdup");
 extern char *strndup(const char *, size_t) CGOHEAP_LABEL("cgoheap_strndup");
+extern wchar_t *wcsdup(const wchar_t *) CGOHEAP_LABEL("cgoheap_wcsdup");
 extern int posix_memalign(void **, size_t, size_t) CGOHEAP_LABEL("cgoheap_posix_memalign");
 extern void *aligned_alloc(size_t, size_t) CGOHEAP_LABEL("cgoheap_aligned_alloc");
 extern void *memalign(size_t, size_t) CGOHEAP_LABEL("cgoheap_memalign");

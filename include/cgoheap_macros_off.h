@@ -18,6 +18,8 @@
 #undef strdup
 #pragma push_macro("strndup")
 #undef strndup
+#pragma push_macro("wcsdup")
+#undef wcsdup
 #pragma push_macro("posix_memalign")
 #undef posix_memalign
 #pragma push_macro("aligned_alloc")

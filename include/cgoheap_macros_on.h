@@ -6,6 +6,7 @@
 #pragma pop_macro("reallocarray")
 #pragma pop_macro("strdup")
 #pragma pop_macro("strndup")
+#pragma pop_macro("wcsdup")
 #pragma pop_macro("posix_memalign")
 #pragma pop_macro("aligned_alloc")
 #pragma pop_macro("memalign")

@@ -32,6 +32,7 @@ extern void *cgoheap_libc_realloc(void *, size_t) CGOHEAP_LIBC(realloc);
 extern void cgoheap_libc_free(void *) CGOHEAP_LIBC(free);
 extern char *cgoheap_libc_strdup(const char *) CGOHEAP_LIBC(strdup);
 extern char *cgoheap_libc_strndup(const char *, size_t) CGOHEAP_LIBC(strndup);
+extern wchar_t *cgoheap_libc_wcsdup(const wchar_t *) CGOHEAP_LIBC(wcsdup);
 extern int cgoheap_libc_posix_memalign(void **, size_t, size_t) CGOHEAP_LIBC(posix_memalign);
 extern void *cgoheap_libc_aligned_alloc(size_t, size_t) CGOHEAP_LIBC(aligned_alloc);
 extern void *cgoheap_libc_memalign(size_t, size_t) CGOHEAP_LIBC(memalign);
@@ -101,6 +102,15 @@ CGOHEAP_WEAK char *cgoheap_strndup(const char *text, size_t size) CGOHEAP_NOTHRO
 CGOHEAP_WEAK char *cgoheap_strndup_at(const char *text, size_t size, const char *file, int line, const char *func) CGOHEAP_NOTHROW {
     (void)file, (void)line, (void)func;
     return cgoheap_libc_strndup(text, size);
+}
+
+CGOHEAP_WEAK wchar_t *cgoheap_wcsdup(const wchar_t *text) CGOHEAP_NOTHROW {
+    return cgoheap_libc_wcsdup(text);
+}
+
+CGOHEAP_WEAK wchar_t *cgoheap_wcsdup_at(const wchar_t *text, const char *file, int line, const char *func) CGOHEAP_NOTHROW {
+    (void)file, (void)line, (void)func;
+    return cgoheap_libc_wcsdup(text);
 }
 
 CGOHEAP_WEAK int cgoheap_posix_memalign(void **out, size_t alignment, size_t size) CGOHEAP_NOTHROW {

@@ -72,4 +72,4 @@ fi
 
 echo
 printf '%s\n' "${summary[@]}"
-printf '%5d s  all\n' "$SECONDS"
+printf '%5d s  %s: all passed\n' "$SECONDS" "$mode"

@@ -2,12 +2,23 @@
 //!
 //! To add a function, add a line to [`FAMILY`] and run `cargo test --test family`: it says which places lack it, one by one.
 //! Assembly, Rust, C and preprocessor macros have no list in common, so the list is here and they are held to it.
+//!
+//! In the family is a function of libc that
+//! - the program may replace together with malloc (glibc's manual, "Replacing malloc"), or that asks a block's size; or
+//! - returns one new block, always, and does nothing else with the heap: the copies and the formatted texts (`strdup`,
+//!   `asprintf`).
+//!
+//! Not in it is what allocates only at times, or several blocks, or grows a block that the caller may have brought (`getline`,
+//! `realpath`, `getcwd`, `scandir`, `open_memstream`): to record those a hook would have to know their insides. Their malloc is seen
+//! where the whole process is captured.
 
 use std::path::Path;
 
 /// A function that cgoheap stands for.
 struct Function {
     name: &'static str,
+    /// The header of libc that declares it. Its wrapper in `include/` keeps the macro away from the declaration.
+    declared: &'static str,
     /// How many arguments the form with a place has before file, line and function: `cgoheap_malloc_at(size, ...)` has 1.
     /// `None`: there is no such form, and no macro of the header.
     located: Option<u8>,
@@ -26,6 +37,7 @@ struct Function {
 const fn function(name: &'static str, located: u8) -> Function {
     Function {
         name,
+        declared: "stdlib.h",
         located: Some(located),
         printf: false,
         backing: true,
@@ -35,7 +47,7 @@ const fn function(name: &'static str, located: u8) -> Function {
     }
 }
 
-const FAMILY: [Function; 15] = [
+const FAMILY: [Function; 16] = [
     function("malloc", 1),
     Function {
         located: None,
@@ -47,28 +59,35 @@ const FAMILY: [Function; 15] = [
     function("reallocarray", 3),
     function("posix_memalign", 3),
     function("aligned_alloc", 2),
-    function("memalign", 2),
+    Function {
+        declared: "malloc.h",
+        ..function("memalign", 2)
+    },
     function("valloc", 1),
     Function {
+        declared: "malloc.h",
         located: None,
         label: false,
         ..function("pvalloc", 0)
     },
     Function {
+        declared: "malloc.h",
         located: None,
         captured: [false, false],
         cut: false,
         ..function("malloc_usable_size", 0)
     },
-    made_of_malloc("strdup", 1, false),
-    made_of_malloc("strndup", 2, false),
-    made_of_malloc("asprintf", 2, true),
-    made_of_malloc("vasprintf", 3, true),
+    made_of_malloc("strdup", "string.h", 1, false),
+    made_of_malloc("strndup", "string.h", 2, false),
+    made_of_malloc("wcsdup", "wchar.h", 1, false),
+    made_of_malloc("asprintf", "stdio.h", 2, true),
+    made_of_malloc("vasprintf", "stdio.h", 3, true),
 ];
 
 /// With --wrap the C library's own strdup would call malloc unseen; where the whole process is captured it is seen.
-const fn made_of_malloc(name: &'static str, located: u8, printf: bool) -> Function {
+const fn made_of_malloc(name: &'static str, declared: &'static str, located: u8, printf: bool) -> Function {
     Function {
+        declared,
         printf,
         backing: false,
         label: !printf,
@@ -122,6 +141,13 @@ fn lower_case(names: Vec<String>) -> Vec<String> {
         .into_iter()
         .filter(|name| name.bytes().all(|byte| !byte.is_ascii_uppercase()))
         .collect()
+}
+
+/// The names of a list in prose: "malloc, calloc and free".
+fn listed(text: &str) -> Vec<String> {
+    let words = text.split([',', ' ', '\n']);
+    let names = words.filter(|word| !word.is_empty() && *word != "and");
+    names.map(str::to_owned).collect()
 }
 
 /// The first definition of `EACH(what)`.
@@ -220,6 +246,12 @@ fn places() -> Vec<Place> {
         ),
         place(
             "include/cgoheap.h",
+            "the names that its text on redirection lists",
+            |text| listed(part(text, "two things happen to the names ", " from here")),
+            names("", located_in_rust),
+        ),
+        place(
+            "include/cgoheap.h",
             "#undef",
             |text| {
                 lower_case(between(
@@ -307,6 +339,51 @@ fn places() -> Vec<Place> {
         place("go/interpose/decide.c", "EACH", each, names("", |f| f.captured[0])),
         place("go/interpose/wrap.c", "EACH", each, names("", |f| f.captured[1])),
         place(
+            "go/interpose/wrap.go",
+            "the linker's flags",
+            |text| {
+                let flags = text.split_whitespace();
+                flags
+                    .filter_map(|flag| Some(flag.strip_prefix("-Wl,--wrap=")?.to_owned()))
+                    .collect()
+            },
+            names("", |f| f.captured[1]),
+        ),
+        place(
+            "go/interpose/entries.h",
+            "FAST(what), or an empty UNSAMPLED_ for who has no unsampled path",
+            |text| {
+                let fast = part(text, "#define FAST(what)", "\n");
+                [between(text, "#define UNSAMPLED_", "\n"), between(fast, "what(", ")")].concat()
+            },
+            names("", |f| f.captured != [false, false]),
+        ),
+        place(
+            "tests/header/stub.c",
+            "stubs of the hooks",
+            |text| {
+                let mut found = between(text, " cgoheap_", "(");
+                found.retain(|name| !name.ends_with("_at"));
+                // BOTH(type, name, parameters, arguments)
+                let both = text.lines().filter_map(|line| line.strip_prefix("BOTH("));
+                found.extend(both.filter_map(|rest| rest.split(", ").nth(1)).map(str::to_owned));
+                found
+            },
+            names("", |f| f.name != "pvalloc"),
+        ),
+        place(
+            "tests/header/calls.c",
+            "calls by name",
+            |text| {
+                let mut seen = between(text, "EXPECT_SITED(\"", "\", \"by_name\")");
+                seen.extend(between(text, "EXPECT_SITED(\"", "\", \"call_vasprintf\")"));
+                seen.sort();
+                seen.dedup();
+                seen
+            },
+            names("", located),
+        ),
+        place(
             "tests/programs/each_function.c",
             "calls",
             |text| {
@@ -332,11 +409,22 @@ fn difference(place: &Place, text: &str) -> Option<String> {
     if found == expected {
         return None;
     }
-    let lacking: Vec<_> = expected.iter().filter(|name| !found.contains(name)).collect();
-    let beyond: Vec<_> = found.iter().filter(|name| !expected.contains(name)).collect();
-    Some(format!(
-        "{file} ({what}) lacks {lacking:?}, and has {beyond:?}, which FAMILY in tests/family.rs doesn't have there; found {found:?}"
-    ))
+    let without = |all: &[String], others: &[String]| {
+        let rest: Vec<_> = all.iter().filter(|name| !others.contains(name)).cloned().collect();
+        rest.join(", ")
+    };
+    let (lacking, beyond) = (without(&expected, &found), without(&found, &expected));
+    let mut problem = format!("{file} ({what})");
+    if !lacking.is_empty() {
+        problem += &format!(" lacks {lacking}");
+    }
+    if !beyond.is_empty() {
+        problem += &format!(" has {beyond}, which FAMILY in tests/family.rs doesn't have there");
+    }
+    if lacking.is_empty() && beyond.is_empty() {
+        problem += &format!(" has them twice or in another order: {}", found.join(", "));
+    }
+    Some(problem)
 }
 
 fn text_of(file: &str) -> String {
@@ -353,6 +441,38 @@ fn every_place_names_every_function_of_the_family() {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
+/// A macro named malloc would mangle libc's declaration of it. So each header that has one gets a wrapper in `include/`, which sets
+/// the macros aside, and the text of `cgoheap.h` names all wrappers.
+#[test]
+fn every_header_of_libc_that_declares_a_function_has_a_wrapper() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let files = std::fs::read_dir(folder).expect("include");
+    let names = files.map(|file| file.expect("include").file_name().into_string().expect("a name"));
+    let mut wrappers: Vec<_> = names
+        .filter(|name| text_of(&format!("include/{name}")).contains(&format!("\n#include_next <{name}>\n")))
+        .collect();
+    for Function { name, declared, .. } in &FAMILY {
+        assert!(
+            wrappers.iter().any(|wrapper| wrapper == declared),
+            "{name}: include/{declared} is missing, a wrapper like include/string.h"
+        );
+    }
+    for wrapper in &wrappers {
+        let text = text_of(&format!("include/{wrapper}"));
+        let order =
+            ["\"cgoheap_macros_off.h\"", "include_next <", "\"cgoheap_macros_on.h\""].map(|line| text.find(line));
+        assert!(order.is_sorted() && order[0].is_some(), "include/{wrapper}: {order:?}");
+    }
+    let mut named = listed(part(
+        &text_of("include/cgoheap.h"),
+        "headers named ",
+        ", which set the macros aside",
+    ));
+    named.sort();
+    wrappers.sort();
+    assert_eq!(named, wrappers, "include/cgoheap.h names wrappers; include/ has them");
+}
+
 /// The comparison can fail: without any one function, or with one more, a place is found wrong.
 #[test]
 fn a_function_that_is_missing_in_one_place_is_noticed() {
@@ -363,7 +483,7 @@ fn a_function_that_is_missing_in_one_place_is_noticed() {
             let other = format!("x{name}");
             let mut without = text.clone();
             for end in [",", ";", "(", ")", ":", "\"", "\n", " ", "_at("] {
-                for start in ["\n", " ", "_", "(", "\"", "*"] {
+                for start in ["\n", " ", "_", "(", "\"", "*", "="] {
                     without = without.replace(&format!("{start}{name}{end}"), &format!("{start}{other}{end}"));
                 }
             }

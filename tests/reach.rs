@@ -61,34 +61,24 @@ const PANICS: &[&str] = &[
     "alloc_error",
 ];
 
+/// What stands for a function of libc, by the list in the header, or is called by `CgoHeap`.
 fn is_hook(name: &str) -> bool {
-    let Some(name) = name.strip_prefix("cgoheap_") else {
-        return false;
-    };
-    const FAMILY: &[&str] = &[
-        "malloc",
-        "calloc",
-        "realloc",
-        "reallocarray",
-        "free",
-        "strdup",
-        "strndup",
-        "posix_memalign",
-        "aligned_alloc",
-        "memalign",
-        "valloc",
-        "pvalloc",
-        "malloc_usable_size",
-        "asprintf",
-        "vasprintf",
-        "rust_allocated",
-        "rust_enter",
-        "rust_freeing",
-        "rust_leave",
-        "rust_moving",
-        "rust_stayed",
-    ];
-    FAMILY.contains(&name.strip_suffix("_at").unwrap_or(name))
+    const HEADER: &str = include_str!("../include/cgoheap.h");
+    let (_, hooks) = HEADER
+        .split_once("#define CGOHEAP_ATTRIBUTE(list)\n")
+        .expect("the header's hooks");
+    let (hooks, _) = hooks.split_once("#undef CGOHEAP_NOTHROW").expect("their end");
+    name.starts_with("cgoheap_rust_") || name.starts_with("cgoheap_") && hooks.contains(&format!("{name}("))
+}
+
+#[test]
+fn hooks_are_known_by_the_header() {
+    for hook in ["malloc", "free", "strdup_at", "pvalloc", "vasprintf_at", "rust_freeing"] {
+        assert!(is_hook(&format!("cgoheap_{hook}")), "{hook}");
+    }
+    for other in ["cgoheap_snapshot_take", "cgoheap_mark", "malloc", "cgoheap_mall"] {
+        assert!(!is_hook(other), "{other}");
+    }
 }
 
 /// What is reached from the sections of `roots`: each undefined symbol, with the way that leads there.

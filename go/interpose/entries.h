@@ -34,6 +34,7 @@
 #define UNSAMPLED_pvalloc
 #define UNSAMPLED_strdup
 #define UNSAMPLED_strndup
+#define UNSAMPLED_wcsdup
 
 /* A function that is nothing but `code`. */
 #define FUNCTION(head, name, code)                                                                                     \

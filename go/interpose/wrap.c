@@ -25,18 +25,19 @@ void *__real_valloc(size_t);
 void *__real_pvalloc(size_t);
 char *__real_strdup(const char *);
 char *__real_strndup(const char *, size_t);
+wchar_t *__real_wcsdup(const wchar_t *);
 
-/* Each entry leads to the real function until the program's constructors run. In a fully static program libc itself is
+/* Each entry leads to the function that --wrap replaced until the program's constructors run. In a fully static program libc itself is
    wrapped too, and calls malloc while it sets up what unwinding needs (_dl_find_object). */
 #define WRAP(name)                                                                                                     \
     extern char cgoheap_hook_##name[] __asm__("cgoheap_" #name);                                                       \
     __attribute__((used)) static void *target_##name = (void *)__real_##name;                                          \
     ENTRY("globl", "__wrap_", name);
 
-/* libc's strdup and strndup would call malloc where --wrap doesn't reach. */
+/* libc's strdup, strndup and wcsdup would call malloc where --wrap doesn't reach. */
 #define EACH(what)                                                                                                     \
     what(malloc) what(free) what(calloc) what(realloc) what(reallocarray) what(posix_memalign) what(aligned_alloc)     \
-        what(memalign) what(valloc) what(pvalloc) what(strdup) what(strndup)
+        what(memalign) what(valloc) what(pvalloc) what(strdup) what(strndup) what(wcsdup)
 EACH(WRAP)
 
 #define DEFINE_UNSAMPLED(name) __attribute__((used)) static void *unsampled_##name = (void *)__real_##name;

@@ -75,6 +75,10 @@ entries! {
     cgoheap_strndup => target::strndup;
     /// `strndup`, from the header's macro.
     cgoheap_strndup_at => target::strndup_at;
+    /// `wcsdup`.
+    cgoheap_wcsdup => target::wcsdup;
+    /// `wcsdup`, from the header's macro.
+    cgoheap_wcsdup_at => target::wcsdup_at;
     /// `posix_memalign`.
     cgoheap_posix_memalign => target::posix_memalign;
     /// `posix_memalign`, from the header's macro.

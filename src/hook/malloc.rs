@@ -71,6 +71,7 @@ both_forms! {
     reallocarray, reallocarray_at, 3, any_reallocarray;
     strdup, strdup_at, 1, any_strdup;
     strndup, strndup_at, 2, any_strndup;
+    wcsdup, wcsdup_at, 1, any_wcsdup;
     posix_memalign, posix_memalign_at, 3, any_posix_memalign;
     aligned_alloc, aligned_alloc_at, 2, any_aligned_alloc;
     memalign, memalign_at, 2, any_memalign;
@@ -134,7 +135,7 @@ unsafe fn any_reallocarray(call: &Call, site: SiteOf) -> *mut c_void {
 unsafe fn any_strdup(call: &Call, site: SiteOf) -> *mut c_void {
     // SAFETY: the program passes a zero-terminated string.
     let text = unsafe { CStr::from_ptr(call.pointer(0).cast()) }.to_bytes();
-    duplicate(text, call, site)
+    duplicate(text, 1, call, site)
 }
 
 unsafe fn any_strndup(call: &Call, site: SiteOf) -> *mut c_void {
@@ -145,19 +146,30 @@ unsafe fn any_strndup(call: &Call, site: SiteOf) -> *mut c_void {
         let length = (0..most).find(|&index| *text.add(index) == 0).unwrap_or(most);
         core::slice::from_raw_parts(text, length)
     };
-    duplicate(text, call, site)
+    duplicate(text, 1, call, site)
 }
 
-/// A zero-terminated copy of `text` in a block of its own.
-fn duplicate(text: &[u8], call: &Call, site: SiteOf) -> *mut c_void {
-    let size = text.len() + 1;
+unsafe fn any_wcsdup(call: &Call, site: SiteOf) -> *mut c_void {
+    const WIDTH: usize = size_of::<libc::wchar_t>();
+    let text: *const libc::wchar_t = call.pointer(0).cast();
+    // SAFETY: the program passes a string that ends with a zero; nothing behind it is read.
+    let text = unsafe {
+        let length = (0..).find(|&index| *text.add(index) == 0).unwrap_or(0);
+        core::slice::from_raw_parts(text.cast::<u8>(), length * WIDTH)
+    };
+    duplicate(text, WIDTH, call, site)
+}
+
+/// A copy of `text`, and `zeros` zeros behind it, in a block of its own.
+fn duplicate(text: &[u8], zeros: usize, call: &Call, site: SiteOf) -> *mut c_void {
+    let size = text.len() + zeros;
     // SAFETY: malloc takes any size.
     let block = unsafe { (backing().malloc)(size) };
     if !block.is_null() {
-        // SAFETY: the new block has room for the text and its zero.
+        // SAFETY: the new block has room for the text and its zeros.
         unsafe {
             core::ptr::copy_nonoverlapping(text.as_ptr(), block.cast(), text.len());
-            *block.cast::<u8>().add(text.len()) = 0;
+            core::ptr::write_bytes(block.cast::<u8>().add(text.len()), 0, zeros);
         }
     }
     record(block, size, call.registers(), || site(call));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 /* Libraries do this in their headers, before anyone includes cgoheap.h. */
 static inline void *early_alloc(size_t n) { return n ? malloc(n) : NULL; }
@@ -49,6 +50,9 @@ static void by_name(void) {
     p = strndup("abc", once(2)); EXPECT_SITED("strndup", "by_name");
     CHECK(strcmp((char *)p, "ab") == 0);
     free(p);
+    p = wcsdup(once(1) ? L"abc" : L""); EXPECT_SITED("wcsdup", "by_name");
+    CHECK(wcscmp((wchar_t *)p, L"abc") == 0);
+    free(p);
     CHECK(posix_memalign(&p, once(64), once(17)) == 0); EXPECT_SITED("posix_memalign", "by_name");
     free(p);
     p = aligned_alloc(once(64), once(128)); EXPECT_SITED("aligned_alloc", "by_name");
@@ -65,7 +69,7 @@ static void by_name(void) {
     free(text);
     CHECK(call_vasprintf(&text, "%s", "abc") == 3);
     free(text);
-    CHECK(evaluated == 16);
+    CHECK(evaluated == 17);
 }
 
 static void in_expressions(void) {

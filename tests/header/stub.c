@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 struct stub_call stub_last;
 int stub_calls;
@@ -51,6 +52,7 @@ BOTH(void *, realloc, (void *p, size_t n), (p, n))
 BOTH(void *, reallocarray, (void *p, size_t m, size_t n), (p, m, n))
 BOTH(char *, strdup, (const char *s), (s))
 BOTH(char *, strndup, (const char *s, size_t n), (s, n))
+BOTH(wchar_t *, wcsdup, (const wchar_t *s), (s))
 BOTH(int, posix_memalign, (void **out, size_t a, size_t n), (out, a, n))
 BOTH(void *, aligned_alloc, (size_t a, size_t n), (a, n))
 BOTH(void *, memalign, (size_t a, size_t n), (a, n))

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #ifdef AT
 #define HERE __FILE__, __LINE__, __func__
@@ -45,6 +46,8 @@ static const char *text_of(size_t size) { /* size counts the zero at the end */
     return text;
 }
 
+static const wchar_t wide_text[] = L"\x10ffff 0123456789 0123456789 abcdef #";
+
 static void *aligned(void *block, size_t alignment) {
     CHECK((uintptr_t)block % alignment == 0);
     return block;
@@ -78,6 +81,8 @@ int main(void) {
     CHECK(strcmp(taken[n_taken - 1].block, text) == 0);
     TAKE(131, CALL(strndup, text_of(1000), 130)); /* longer: cut, and a zero added */
     CHECK(memcmp(taken[n_taken - 1].block, text, 130) == 0 && ((char *)taken[n_taken - 1].block)[130] == 0);
+    TAKE(132, CALL(wcsdup, wide_text)); /* 32 letters and the zero, of four bytes each */
+    CHECK(wcscmp(taken[n_taken - 1].block, wide_text) == 0);
     TAKE(137, (CALL(posix_memalign, &out, 4096, 137) == 0 ? aligned(out, 4096) : NULL));
     TAKE(139, aligned(CALL(aligned_alloc, 256, 139), 256));
     TAKE(149, aligned(CALL(memalign, 1024, 149), 1024));

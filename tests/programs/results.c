@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 struct result {
     int is_null, code, error;
@@ -47,6 +48,7 @@ static void all(void) {
     SAME(POINTER, reallocarray, NULL, zero, 2);
     SAME(POINTER, strdup, "");
     SAME(POINTER, strndup, "abc", zero);
+    SAME(POINTER, wcsdup, L"");
     for (size_t alignment = 0; alignment < 70; alignment++) {
         out = &out;
         SAME(CODE, posix_memalign, &out, alignment, 24);

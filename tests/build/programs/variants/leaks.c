@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "leaks.h"
 
@@ -38,6 +39,10 @@ __attribute__((noinline)) void callback_leak(int n, int size) {
 }
 
 __attribute__((noinline)) void family_leak(int n) {
+    static char text[FAMILY_STRDUP];
+    static wchar_t wide[FAMILY_WCSDUP / sizeof(wchar_t)];
+    memset(text, 'x', FAMILY_STRDUP - 1);
+    wmemset(wide, L'x', FAMILY_WCSDUP / sizeof(wchar_t) - 1);
     for (int i = 0; i < n; i++) {
         void *block = NULL;
         leaks_sink = calloc(1, FAMILY_CALLOC);
@@ -51,6 +56,9 @@ __attribute__((noinline)) void family_leak(int n) {
         leaks_sink = memalign(128, FAMILY_MEMALIGN);
         leaks_sink = valloc(FAMILY_VALLOC);
         leaks_sink = pvalloc(FAMILY_PVALLOC);
+        leaks_sink = strdup(text);
+        leaks_sink = strndup(text, FAMILY_STRNDUP - 1);
+        leaks_sink = wcsdup(wide);
     }
 }
 

@@ -19,6 +19,9 @@ int load(int rounds, unsigned seed); /* every function of the family, checked; w
 #define FAMILY_MEMALIGN 10067
 #define FAMILY_VALLOC 10069
 #define FAMILY_PVALLOC 12288
+#define FAMILY_STRDUP 10099
+#define FAMILY_STRNDUP 10091
+#define FAMILY_WCSDUP 10092 /* of letters of four bytes */
 #define EARLY_BLOCKS 1
 #define EARLY_SIZE 8009 /* allocated before main */
 

@@ -69,6 +69,9 @@ var leaks = []leak{
 	{"memalign", familyBlocks, C.FAMILY_MEMALIGN, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
 	{"valloc", familyBlocks, C.FAMILY_VALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
 	{"pvalloc", familyBlocks, C.FAMILY_PVALLOC, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"strdup", familyBlocks, C.FAMILY_STRDUP, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"strndup", familyBlocks, C.FAMILY_STRNDUP, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
+	{"wcsdup", familyBlocks, C.FAMILY_WCSDUP, nil, []string{"family_leak", "C.family_leak", "main.leakFamily"}},
 	{"libc", 3, 9001, leakLibc, []string{"libc_leak", "main.leakLibc"}},
 }
 
