@@ -73,6 +73,8 @@ type Stats struct {
 		StacksGoOff uint64
 		// StacksBadGo counts stacks whose goroutine could not be followed.
 		StacksBadGo uint64
+		// StacksNoRoom counts stacks that end where an unwind table had to be read and no stack was free to read it on.
+		StacksNoRoom uint64
 		// ModulesTableFull counts loaded objects beyond those that are kept: their frames have no names.
 		ModulesTableFull uint64
 	}

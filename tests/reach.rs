@@ -11,7 +11,7 @@ mod support;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SymbolIndex};
-use support::each_build;
+use support::{each_build, is_hook, panics};
 
 /// Each with the reason why it can be called from malloc.
 const ALLOWED: &[(&str, &str)] = &[
@@ -49,27 +49,6 @@ const ALLOWED: &[(&str, &str)] = &[
 const COMPILERS: &str = "compilers call it on their own: whoever interposes it expects calls at any moment";
 const BACKING: &str = "the backing allocator";
 const BACKING_TABLE: &str = "cgoheap_backing";
-
-/// Where a hook that panicked would go on. None does, so what they reach isn't followed; but a compiler can't always see that.
-const PANICS: &[&str] = &[
-    "9panicking",
-    "_Unwind_Resume",
-    "_fail",
-    "unwrap_failed",
-    "expect_failed",
-    "panic_already",
-    "alloc_error",
-];
-
-/// What stands for a function of libc, by the list in the header, or is called by `CgoHeap`.
-fn is_hook(name: &str) -> bool {
-    const HEADER: &str = include_str!("../include/cgoheap.h");
-    let (_, hooks) = HEADER
-        .split_once("#define CGOHEAP_ATTRIBUTE(list)\n")
-        .expect("the header's hooks");
-    let (hooks, _) = hooks.split_once("#undef CGOHEAP_NOTHROW").expect("their end");
-    name.starts_with("cgoheap_rust_") || name.starts_with("cgoheap_") && hooks.contains(&format!("{name}("))
-}
 
 #[test]
 fn hooks_are_known_by_the_header() {
@@ -115,7 +94,6 @@ fn reached(file: &object::File, roots: impl Fn(&str) -> bool) -> BTreeMap<String
                 continue;
             };
             let section_name = names.get(&next).map_or("?", String::as_str);
-            let panics = |name: &str| PANICS.iter().any(|panic| name.contains(panic));
             if panics(name) || panics(section_name) || !seen.insert(next) {
                 continue;
             }

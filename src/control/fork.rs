@@ -8,7 +8,7 @@ use crate::control::{dump, heap};
 use crate::profile::symbols;
 use crate::record::{counting, sampler};
 use crate::sys::guard::{GUARD, Guard};
-use crate::sys::thread;
+use crate::sys::{spare_stack, thread};
 use crate::tables::arena::ARENA;
 use crate::tables::blocks;
 use crate::unwind::scratch;
@@ -51,6 +51,7 @@ extern "C" fn release_in_child() {
     if !Guard::is_held() {
         // The threads that were using them are not in this process.
         scratch::free_all();
+        spare_stack::free_all();
         counting::reset_in_child();
         // SAFETY: in a child there is this thread only, and symbols are looked up and dumps written under the guard.
         unsafe {

@@ -93,6 +93,7 @@ fn count_end(end: End) {
         End::GoSystemStack => &COUNTERS.stacks_go_system,
         End::GoFramesOff => &COUNTERS.stacks_go_off,
         End::BadGoStack => &COUNTERS.stacks_bad_go,
+        End::NoRoom => &COUNTERS.stacks_no_room,
     };
     Counters::add(counter);
 }

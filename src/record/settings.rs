@@ -18,7 +18,7 @@ use core::sync::atomic::{
 
 use crate::record::sampler;
 use crate::record::trigger::{self, DumpSettings};
-use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard};
+use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard, spare_stack};
 
 const UNREAD: u32 = 0;
 const READING: u32 = 1;
@@ -45,6 +45,12 @@ fn read_environment() {
     if ENVIRONMENT.compare_exchange(UNREAD, READING, Acquire, Acquire).is_err() {
         return;
     }
+    let was_read = spare_stack::run(read_environment_here).is_some();
+    // Else the next one that comes by tries again.
+    ENVIRONMENT.store(if was_read { READ } else { UNREAD }, Release);
+}
+
+fn read_environment_here() {
     STARTED_NANOS.store(clock::wall_nanos() as u64, Relaxed);
     let _errno = ErrnoGuard::save();
     let _float = FloatGuard::enter();
@@ -68,7 +74,6 @@ fn read_environment() {
             ALLOCATORS.set(names);
         }
     }
-    ENVIRONMENT.store(READ, Release);
 }
 
 #[derive(Debug, Default, PartialEq)]

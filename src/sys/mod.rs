@@ -23,8 +23,9 @@ mod libc;
 pub mod lock;
 pub mod no_memory;
 mod os;
+pub mod spare_stack;
 pub mod thread;
 
 pub use self::arch::{call, float, go_layout, registers};
 pub use self::libc::{environment, errno, loaded_object, own_names, stack_top};
-pub use self::os::{clock, futex, pages, process, readable, rename, stderr};
+pub use self::os::{clock, futex, pages, process, readable, rename, signals, stderr};

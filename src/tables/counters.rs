@@ -56,6 +56,8 @@ counters! {
     stacks_go_off: "stacks cut: Go frames are off",
     /// Stacks whose goroutine part could not be followed.
     stacks_bad_go: "stacks cut: goroutine stack not readable",
+    /// Stacks that end where an unwind table had to be read, and no stack of ours was free to do it on.
+    stacks_no_room: "stacks cut: no room to read an unwind table in",
     /// Loaded objects beyond what the registry holds: their frames have no mapping.
     modules_table_full: "loaded objects beyond the registry's limit",
 }

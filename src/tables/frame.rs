@@ -100,6 +100,8 @@ pub enum End {
     GoFramesOff = 6,
     /// The goroutine's frame pointers lead out of its stack.
     BadGoStack = 7,
+    /// No stack of ours was free to read an unwind table on: see [`crate::sys::spare_stack`].
+    NoRoom = 8,
 }
 
 impl End {
@@ -113,6 +115,7 @@ impl End {
             5 => End::GoSystemStack,
             6 => End::GoFramesOff,
             7 => End::BadGoStack,
+            8 => End::NoRoom,
             _ => End::BadUnwindInfo,
         }
     }
@@ -128,6 +131,7 @@ impl End {
             End::GoSystemStack => Some("called by the Go runtime on a system stack"),
             End::GoFramesOff => Some("Go frames are off"),
             End::BadGoStack => Some("goroutine stack not readable"),
+            End::NoRoom => Some("no room to read an unwind table in"),
         }
     }
 }

@@ -13,6 +13,7 @@ use gimli::{
 
 use super::stack_memory::StackMemory;
 use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
+use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame};
 use crate::tables::hash::mix;
 use crate::tables::objects::Entry;
@@ -184,12 +185,13 @@ pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mu
 #[cold]
 #[inline(never)]
 fn new_rule(frame: Frame, object: &Entry) -> Result<Rule, End> {
-    let rule = look_up(frame.call_address(), object, Rule::of_row)?.unwrap_or(Rule::NoTable);
+    let found = spare_stack::run(|| look_up(frame.call_address(), object, Rule::of_row)).ok_or(End::NoRoom)?;
+    let rule = found?.unwrap_or(Rule::NoTable);
     CACHE.put(frame.cache_key(), rule);
     Ok(rule)
 }
 
-/// Room for gimli to run a table's program in, on our stack: some 2 KiB. Tables save one row while they describe another.
+/// Room for gimli to run a table's program in, on a spare stack: some 2 KiB. Tables save one row while they describe another.
 struct Storage;
 impl UnwindContextStorage<usize> for Storage {
     type Rules = [(Register, RegisterRule<usize>); registers::TABLE_REGISTERS];
@@ -279,6 +281,15 @@ impl Tables {
 #[cold]
 #[inline(never)]
 fn rare_step(registers: &Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
+    spare_stack::run(|| step_by_table(registers, frame, object, memory)).unwrap_or(Err(End::NoRoom))
+}
+
+fn step_by_table(
+    registers: &Registers,
+    frame: Frame,
+    object: &Entry,
+    memory: &mut StackMemory,
+) -> Result<Registers, End> {
     let tables = Tables::of(object).ok_or(End::BadUnwindInfo)?;
     let (fde, signal) = tables.fde(frame.call_address())?.ok_or(End::NoUnwindInfo)?;
     let mut context: UnwindContext<usize, Storage> = UnwindContext::new_in();

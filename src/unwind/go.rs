@@ -32,6 +32,7 @@ use crate::sys::go_layout::{
     RETURN_ADDRESS_IN_RECORD,
 };
 use crate::sys::registers::Registers;
+use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame};
 use crate::tables::objects::{self, Entry};
 
@@ -109,7 +110,10 @@ pub fn is_copied_boundary(ip: u64, object: &Entry) -> bool {
 /// The same for the return address into crosscall2.
 #[cold]
 fn is_copied_callback(ip: u64, callback: u64) -> bool {
-    callback != 0 && objects::find(ip).is_some_and(|object| is_copy(callback, ip, RESTORE_CODE, object))
+    // On a spare stack, since this is the deepest place of a walk.
+    callback != 0
+        && spare_stack::run(|| objects::find(ip).is_some_and(|object| is_copy(callback, ip, RESTORE_CODE, object)))
+            .unwrap_or(false)
 }
 
 /// Whether `object`'s code at `start` is, byte for byte, the known code at `known`.

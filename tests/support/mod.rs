@@ -64,6 +64,33 @@ pub fn archive_with_names() -> PathBuf {
     target().join("archive/local.o")
 }
 
+/// Whether a hook that panicked would go on there. None does, so what it leads to isn't followed; but a compiler can't always see that.
+#[allow(dead_code, reason = "for tests that read the archive")]
+pub fn panics(name: &str) -> bool {
+    PANICS.iter().any(|panic| name.contains(panic))
+}
+
+const PANICS: &[&str] = &[
+    "9panicking",
+    "_Unwind_Resume",
+    "_fail",
+    "unwrap_failed",
+    "expect_failed",
+    "panic_already",
+    "alloc_error",
+];
+
+/// What stands for a function of libc, by the list in the header, or is called by `CgoHeap`.
+#[allow(dead_code, reason = "for tests that read the archive")]
+pub fn is_hook(name: &str) -> bool {
+    const HEADER: &str = include_str!("../../include/cgoheap.h");
+    let (_, hooks) = HEADER
+        .split_once("#define CGOHEAP_ATTRIBUTE(list)\n")
+        .expect("the header's hooks");
+    let (hooks, _) = hooks.split_once("#undef CGOHEAP_NOTHROW").expect("their end");
+    name.starts_with("cgoheap_rust_") || name.starts_with("cgoheap_") && hooks.contains(&format!("{name}("))
+}
+
 fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }

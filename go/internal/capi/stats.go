@@ -48,6 +48,7 @@ func ReadStats() Stats {
 	s.Lost.StacksGoSystem = uint64(c.stacks_go_system)
 	s.Lost.StacksGoOff = uint64(c.stacks_go_off)
 	s.Lost.StacksBadGo = uint64(c.stacks_bad_go)
+	s.Lost.StacksNoRoom = uint64(c.stacks_no_room)
 	s.Lost.ModulesTableFull = uint64(c.modules_table_full)
 	return s
 }

@@ -37,6 +37,7 @@ type Lost struct {
 	StacksGoSystem      uint64
 	StacksGoOff         uint64
 	StacksBadGo         uint64
+	StacksNoRoom        uint64
 	ModulesTableFull    uint64
 }
 

@@ -26,7 +26,7 @@ mod static_program;
 pub use static_program::AT_START;
 
 use crate::sys::pages::PAGE;
-use crate::sys::{loaded_object, process};
+use crate::sys::{loaded_object, process, spare_stack};
 use crate::tables::arena::ARENA;
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::frame::ObjectId;
@@ -184,7 +184,8 @@ fn find_by_loader(address: u64) -> Option<&'static Entry> {
         if let Some(entry) = in_chain(head, &loaded) {
             return Some(entry);
         }
-        let entry = match register(&loaded, head) {
+        let registered = spare_stack::run(|| register(&loaded, head))?;
+        let entry = match registered {
             Some(entry) => entry,
             None => {
                 Counters::add(&COUNTERS.modules_table_full);

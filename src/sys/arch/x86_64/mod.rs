@@ -4,5 +4,6 @@ pub mod call;
 pub mod float;
 pub mod go_layout;
 pub mod registers;
+pub mod stack_switch;
 pub mod system_call;
 pub mod thread_pointer;

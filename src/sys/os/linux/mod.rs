@@ -6,5 +6,6 @@ pub mod pages;
 pub mod process;
 pub mod readable;
 pub mod rename;
+pub mod signals;
 pub mod stderr;
 mod vdso;
