@@ -182,3 +182,89 @@ fn errno_of_a_whole_process_is_the_one_of_libc() {
         assert_eq!(*answer, answers[0]);
     }
 }
+
+/// What runs before main, as a constructor: after those of the libraries that the program was linked with or that were preloaded.
+const AT_START: &[(&str, &str)] = &[
+    ("_dl_find_object", "as in hooks"),
+    ("bcmp", COMPILERS),
+    ("strlen", COMPILERS),
+    ("getauxval", "reads what the kernel gave the process"),
+    (
+        "dl_iterate_phdr",
+        "may take the loader's lock, which a constructor's caller holds already",
+    ),
+    (
+        "pthread_atfork",
+        "may allocate and take a lock of libc's: so it is not left to a hook",
+    ),
+    ("close", STATIC),
+    ("fstat", STATIC),
+    ("mmap", STATIC),
+    ("munmap", STATIC),
+    ("open", STATIC),
+    ("qsort", STATIC),
+];
+const STATIC: &str = "a fully static program alone looks for its unwind tables, and nothing is preloaded into it";
+
+#[test]
+fn what_runs_before_main_reaches_little() {
+    let bytes = std::fs::read(support::archive_with_names()).expect("the archive's object");
+    let file = object::File::parse(&*bytes).expect("an ELF object");
+    let found = reached(&file, |name| name.ends_with("8AT_START"));
+    let expected: HashSet<&str> = AT_START.iter().map(|(name, _)| *name).collect();
+    let found: HashSet<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(
+        found, expected,
+        "say in AT_START why it is right, or take it off the list"
+    );
+}
+
+/// What `go/interpose` calls to find out whose malloc the process has: at the very first call of malloc, which may be the loader's.
+const DECIDES: &[(&str, &str)] = &[
+    ("__errno_location", "the address of a variable of the thread"),
+    ("dlopen", "in a shared library's constructor"),
+    (
+        "dlsym",
+        "once; whatever it allocates goes to the hooks already, over libc's own functions",
+    ),
+    ("getauxval", "reads what the kernel gave the process"),
+    (
+        "gnu_get_libc_version",
+        "a constant; for aligned_alloc with a strange alignment",
+    ),
+    ("malloc_usable_size", BACKING),
+];
+
+#[test]
+fn the_entries_of_a_whole_process_reach_little() {
+    let mut found = HashSet::new();
+    for source in ["go/interpose/decide.c", "go/interpose/glibc.c"] {
+        let object = support::folder("entries").join("entries.o");
+        support::succeed(
+            std::process::Command::new("gcc")
+                .args([
+                    "-O2",
+                    "-DCGOHEAP_NO_REDIRECT",
+                    "-Iinclude",
+                    "-Igo/interpose",
+                    "-c",
+                    source,
+                    "-o",
+                ])
+                .arg(&object),
+        );
+        let bytes = std::fs::read(object).expect("gcc's object");
+        let file = object::File::parse(&*bytes).expect("an ELF object");
+        let outside = file.symbols().filter(|symbol| symbol.is_undefined());
+        found.extend(outside.filter_map(|symbol| Some(symbol.name().ok()?.to_owned())));
+    }
+    found.retain(|name| {
+        let ours_or_linkers = name.starts_with("cgoheap_") || name == "__ehdr_start" || name.starts_with("_GLOBAL");
+        !name.is_empty() && !ours_or_linkers && !name.starts_with("__libc_")
+    });
+    let expected: HashSet<String> = DECIDES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(
+        found, expected,
+        "say in DECIDES why it is right, or take it off the list"
+    );
+}

@@ -111,6 +111,37 @@ struct Loaded {
     identity: u64,
 }
 
+/// Mixes in the beginning of an unwind table's header: its first 32 bytes, or as many as there are.
+///
+/// ```text
+///   0  version, then how the next three are encoded: a pointer, how many entries, the entries
+///   4  pointer to .eh_frame
+///   8  entries
+///  12  8 bytes for each
+/// ```
+///
+/// # Safety
+/// At `header` lies an `.eh_frame_hdr` (Linux Standard Base, "Exception Frames").
+unsafe fn mix_header(identity: u64, header: u64) -> u64 {
+    /// Version 1 in the encodings that all linkers use, and in those of a header without entries.
+    const USUAL: u32 = u32::from_le_bytes([1, 0x1b, 0x03, 0x3b]);
+    const NO_ENTRIES: u32 = u32::from_le_bytes([1, 0x1b, 0xff, 0xff]);
+    // SAFETY: the words asked for are there: the first always, the others by what it says.
+    let word = |index: u64| unsafe { ((header + 4 * index) as *const u32).read_unaligned() };
+    let words = match word(0) {
+        USUAL => u64::from(word(2)).saturating_mul(2).saturating_add(3).min(8),
+        NO_ENTRIES => 2,
+        _ => 1,
+    };
+    let pair = |index: u64| {
+        let second = if index + 1 < words { word(index + 1) } else { 0 };
+        u64::from(word(index)) | u64::from(second) << 32
+    };
+    (0..words)
+        .step_by(2)
+        .fold(identity, |identity, index| mix(identity, pair(index)))
+}
+
 fn ask_loader(address: u64) -> Option<Loaded> {
     if let Some(program) = static_program::holding(address) {
         return Some(program);
@@ -124,13 +155,8 @@ impl Loaded {
         let mut identity = mix(mix(0, map.start), map.end);
         identity = mix(identity, unwind_header);
         if unwind_header != 0 {
-            for word in 0..4 {
-                // SAFETY: an .eh_frame_hdr has a header of 12 bytes and in every object that a linker made at least three table entries;
-                // it lies inside a mapped segment of the object, which is loaded (or is ours).
-                identity = mix(identity, unsafe {
-                    ((unwind_header + word * 8) as *const u64).read_unaligned()
-                });
-            }
+            // SAFETY: the .eh_frame_hdr of an object that is loaded (or is ours).
+            identity = unsafe { mix_header(identity, unwind_header) };
         }
         Loaded {
             map_start: map.start,
@@ -390,6 +416,38 @@ mod tests {
         let heap = Box::new(1u8);
         assert!(find(core::ptr::from_ref(&*heap) as u64).is_none());
         assert!(find(0).is_none());
+    }
+
+    #[test]
+    fn no_more_of_a_header_is_read_than_there_is() {
+        let pages = crate::sys::pages::map(2 * PAGE).unwrap();
+        let end = pages.as_ptr() as u64 + PAGE as u64;
+        // SAFETY: the second of our two pages, and room before it.
+        unsafe {
+            libc::mprotect(end as *mut _, PAGE, libc::PROT_NONE);
+            let identity_of = |words: &[u32]| {
+                let start = end - 4 * words.len() as u64;
+                core::ptr::copy_nonoverlapping(words.as_ptr(), start as *mut u32, words.len());
+                mix_header(0, start)
+            };
+            const USUAL: u32 = 0x3b03_1b01;
+            let headers: [&[u32]; 7] = [
+                &[0xffff_ff01],
+                &[0xffff_1b01, 7],
+                &[0xffff_1b01, 8],
+                &[USUAL, 7, 0],
+                &[USUAL, 7, 1, 10, 20],
+                &[USUAL, 7, 1, 10, 21],
+                &[USUAL, 7, 3, 10, 20, 30, 40, 50, 60],
+            ];
+            let identities: std::collections::HashSet<u64> = headers.map(identity_of).into();
+            assert_eq!(
+                identities.len(),
+                headers.len(),
+                "different headers, different identities"
+            );
+            crate::sys::pages::unmap(pages, 2 * PAGE);
+        }
     }
 
     #[test]
