@@ -122,6 +122,7 @@ struct Loaded {
 ///
 /// # Safety
 /// At `header` lies an `.eh_frame_hdr` (Linux Standard Base, "Exception Frames").
+#[inline(never)] // its room is not to be part of a walk's
 unsafe fn mix_header(identity: u64, header: u64) -> u64 {
     /// Version 1 in the encodings that all linkers use, and in those of a header without entries.
     const USUAL: u32 = u32::from_le_bytes([1, 0x1b, 0x03, 0x3b]);
@@ -202,16 +203,24 @@ pub fn find(address: u64) -> Option<&'static Entry> {
     }
 }
 
+#[inline(never)] // its room is not to be part of a walk's
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
     let bucket = &BUCKET[(loaded.identity >> 54) as usize % BUCKETS];
-    let mut head = bucket.load(Acquire);
+    let head = bucket.load(Acquire);
+    in_chain(head, &loaded).or_else(|| add(&loaded, bucket, head))
+}
+
+/// Registers an object that the chain of `head` lacks. Once for each object, and not on the caller's stack.
+#[cold]
+#[inline(never)]
+fn add(loaded: &Loaded, bucket: &AtomicPtr<Entry>, head: *mut Entry) -> Option<&'static Entry> {
+    spare_stack::run(|| add_here(loaded, bucket, head)).flatten()
+}
+
+fn add_here(loaded: &Loaded, bucket: &AtomicPtr<Entry>, mut head: *mut Entry) -> Option<&'static Entry> {
     loop {
-        if let Some(entry) = in_chain(head, &loaded) {
-            return Some(entry);
-        }
-        let registered = spare_stack::run(|| register(&loaded, head))?;
-        let entry = match registered {
+        let entry = match register(loaded, head) {
             Some(entry) => entry,
             None => {
                 Counters::add(&COUNTERS.modules_table_full);
@@ -233,6 +242,9 @@ fn find_by_loader(address: u64) -> Option<&'static Entry> {
             }
             // Somebody added to this chain, perhaps the same object: our entry and its number are wasted, once.
             Err(now) => head = now,
+        }
+        if let Some(entry) = in_chain(head, loaded) {
+            return Some(entry);
         }
     }
 }
