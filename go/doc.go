@@ -1,19 +1,26 @@
 // Package cgoheap shows the C memory of a cgo program as a pprof profile: which C line allocated it, and the Go call that
 // led there.
 //
-//	import _ "github.com/cgoheap/cgoheap/go"
+// Most programs import this, which captures every malloc of the process, and imports this package:
 //
-// Importing the package registers the profile "cgoheap" with [runtime/pprof], so that it is on the /debug/pprof/ page of
-// [net/http/pprof], and nothing else: it starts no goroutine that stays, serves no HTTP and captures nothing by itself.
+//	import _ "github.com/cgoheap/cgoheap/go/interpose"
+//
+// This package by itself registers the profile "cgoheap" with [runtime/pprof], so that it is on the /debug/pprof/ page of
+// [net/http/pprof], and nothing else: it starts no goroutine that stays, serves no HTTP and captures nothing.
 //
 // # What is captured
 //
-// Calls of malloc, free and their relatives (calloc, realloc, strdup, posix_memalign, asprintf and so on) in C code that was
-// compiled with cgoheap.h, from this module's include folder:
+// Calls of malloc, free and their relatives (calloc, realloc, strdup, posix_memalign, asprintf and so on), in one or several of
+// these ways; a block is counted once:
 //
+//   - The import of [github.com/cgoheap/cgoheap/go/interpose] captures all of the process: libraries, C++'s operator new,
+//     C.CString.
+//   - #cgo CPPFLAGS: -include cgoheap.h captures the C code of one package, and what cgo writes for it: C.malloc, C.CString and
+//     C.CBytes. The line is exact in a stripped program too.
 //   - #include "cgoheap.h" in a cgo preamble or in a .c file captures the calls that are written there.
-//   - #cgo CFLAGS: -include cgoheap.h captures all C code of the package, and also what cgo writes for it: C.malloc,
-//     C.CString and C.CBytes, which a plain include misses.
+//
+// The header is in this module's folder include; `go run github.com/cgoheap/cgoheap/go/cmd/cgoheap cflags` prints the flag with
+// which the compiler finds it. docs/capture.md in the repository says what each way sees.
 //
 // A sampled block costs a stack walk of a microsecond or so; all others a subtraction and a branch. The mean distance
 // between samples is 512 KiB by default, as in [runtime.MemProfileRate]; see [SetRate]. The values of a profile are
@@ -43,8 +50,9 @@
 // # Limits
 //
 // The package works on linux/amd64 with glibc and cgo. Elsewhere it compiles, and [WriteHeapProfile] returns
-// [ErrUnsupported], [Handler] answers 501 and no profile is registered. The archive of the C side is built by `make build`
-// in this module's repository; without it the build fails and says so. Programs built with -race and -asan work.
+// [ErrUnsupported], [Handler] answers 501 and no profile is registered. A release carries the archive of the C
+// side; in a checkout `make build` builds it, and without it the build fails and says so. Programs built with -race and -asan
+// work.
 //
 // How Go lays out its stacks and how runtime/pprof keeps a profile are checked when the program starts. Where a check
 // fails, as it might with a Go version yet to come, that part stays off and [Stats] says why.

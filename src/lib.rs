@@ -35,8 +35,8 @@
 //! | `snapshot` | a copy of the tables, as plain data; selecting from it; [`Stats`] |
 //! | `profile` | names for C addresses, the frames that a person sees, profile.proto and text |
 //! | `control` | writing profiles and dumps, fork, the allocator of our own code |
-//! | `hook` | a face: where malloc and its relatives come in; [`CgoHeap`] |
-//! | `ffi` | a face: the C functions that the Go package calls, declared in `include/cgoheap.h` |
+//! | `hook` | where calls of malloc and its relatives come in; [`CgoHeap`] |
+//! | `ffi` | where calls of the Go package come in: the other C functions of `include/cgoheap.h` |
 //!
 //! # One allocation, by file names
 //!

@@ -35,8 +35,8 @@ struct Storing {
     first: Option<u64>,
 }
 
-/// What the environment says of dumps: whether there are thresholds, and the signal's number. `None`: no dumps. Says on stderr when the folder isn't
-/// there or can't be written to: at the start, when it can still be mended. Context: outside hooks.
+/// What the environment says of dumps: whether there are thresholds, and the signal's number. `None`: no dumps. Says on stderr
+/// when the folder isn't there or can't be written to: at the start, when it can still be mended. Context: outside hooks.
 pub fn settings() -> Option<(bool, i32)> {
     let prefix = prefix()?;
     let (folder, _) = folder_and_stem(Path::new(prefix));
@@ -77,8 +77,9 @@ fn folder_and_stem(prefix: &Path) -> (PathBuf, OsString) {
     (prefix.to_owned(), "cgoheap".into())
 }
 
-/// Starts the thread that dumps by `limit=` and `grow=` in a program without Go. False when neither is asked for, or when it runs
-/// already. Context: outside hooks.
+/// Starts the thread that dumps by `limit=` and `grow=` in a program without Go: they are settings of the environment variable
+/// `CGOHEAP`, which docs/dumps.md describes. False when neither is asked for, or when it runs already. The child of a fork has
+/// no such thread, and may start its own. From any thread. Context: outside hooks.
 ///
 /// # Errors
 /// When the system makes no thread.
@@ -138,7 +139,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
 }
 
 /// Writes a profile to the next file, removes old ones, sets the next threshold, and says on stderr what it did. Context:
-/// control.
+/// outside hooks.
 ///
 /// # Errors
 /// What the file system says, or that no dumps are asked for.

@@ -37,8 +37,8 @@ impl std::error::Error for RateRefused {}
 /// thread. Context: outside hooks.
 ///
 /// # Errors
-/// Above 2^40 bytes; and when sampling is off for good, because another allocator has replaced part of malloc's family in a
-/// program that captures the whole process.
+/// Above 2^40 bytes; when sampling is off for good, because another allocator has replaced part of malloc's family in a
+/// program that captures the whole process; and after some 2^28 changes.
 pub fn set_rate(bytes: usize) -> Result<(), RateRefused> {
     settings::read_environment_once(); // else it would be read later, and win
     match sampler::set_interval(bytes as u64) {

@@ -5,7 +5,8 @@ use crate::snapshot;
 
 /// Writes a gzipped pprof profile of this process to `path`, mode 0600. A file is written under another name in the same folder
 /// and renamed, so that it is there as a whole or not at all; a device or a pipe is written to as it is. Go addresses stay
-/// unnamed: a Go program uses the Go package. Context: outside hooks.
+/// unnamed: a Go program uses the Go package. From any thread. Context:
+/// outside hooks.
 ///
 /// # Errors
 /// What the file system says; [`std::io::ErrorKind::OutOfMemory`] when the tables can't be copied.

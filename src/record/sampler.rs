@@ -137,7 +137,7 @@ fn change(old: u64, interval: u64) -> bool {
 }
 
 /// Sets the interval to 0 and ends counting; later calls of [`set_interval`] and [`start_count`] are refused. Context:
-/// control.
+/// outside hooks.
 pub fn switch_off_for_good() -> bool {
     let _setting = SETTING.lock();
     OFF_FOR_GOOD.store(true, Relaxed);
@@ -153,7 +153,7 @@ static BEFORE_COUNTING: AtomicU64 = AtomicU64::new(0);
 /// Starts an exact count: allocations are counted, in the whole process and instead of being sampled, until all counts have
 /// been stopped; then the interval is what it was, or was set to meanwhile. `None`, and nothing changed, where
 /// [`crate::record::counting::start`] says so, after [`switch_off_for_good`], and after some 2^28 changes of the interval. Context:
-/// control.
+/// outside hooks.
 ///
 /// # Safety
 /// As for [`crate::record::counting::start`].

@@ -192,7 +192,7 @@ static NOT_YET_THERE: Stack = Stack {
 /// Copies the tables. Holds the lock of one shard of the table of blocks at a time, for a walk over its entries; allocates
 /// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
 /// has been freed is of no mark and no age. `None` when memory is short, or when the filter wants a part of the peak. Context:
-/// control.
+/// outside hooks.
 pub fn take(filter: Filter) -> Option<Snapshot> {
     if !filter.is_possible() {
         return None;

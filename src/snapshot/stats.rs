@@ -80,7 +80,7 @@ pub struct Stats {
 }
 
 /// Copies all totals and counters. Walks the table of stacks and takes the locks of the table of blocks one after the other.
-/// Context: outside hooks.
+/// From any thread. Context: outside hooks.
 pub fn read() -> Stats {
     use crate::tables::counters::COUNTERS;
     use crate::tables::weight::{margin95, whole_objects};
