@@ -14,6 +14,7 @@ for manifest in examples/rust-program/Cargo.toml tests/build/programs/link/rust/
     cargo fmt --check --manifest-path "$manifest"
     CARGO_TARGET_DIR=$PWD/build/rust-target cargo clippy --locked --quiet --manifest-path "$manifest" -- -D warnings
 done
+cargo fmt --check --manifest-path tests/loom/Cargo.toml
 scripts/build-archive.sh
 unformatted=$(gofmt -l $(git ls-files '*.go'))
 [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted" >&2; exit 1; }

@@ -419,21 +419,22 @@ func (a *attribution) stackEnd(m, guard *Mapping) (end uint64, ok bool) {
 
 // imageEnd reads the program headers of the object that is mapped at m from memory, and says where its memory ends.
 func (a *attribution) imageEnd(m *Mapping) (end uint64, ok bool) {
-	var header [64]byte
-	if m.RSS == 0 || !a.view.Read(m.Start, header[:]) || !bytes.HasPrefix(header[:], []byte("\x7fELF\x02\x01")) {
+	header := a.scratch.small[:64]
+	if m.RSS == 0 || !a.view.Read(m.Start, header) || !bytes.HasPrefix(header, []byte("\x7fELF\x02\x01")) {
 		return 0, false
 	}
 	at, size, n := binary.LittleEndian.Uint64(header[32:]), binary.LittleEndian.Uint16(header[54:]), binary.LittleEndian.Uint16(header[56:])
 	if size != 56 || n > 64 || at > PageSize {
 		return 0, false
 	}
+	table := a.scratch.thread[:56*int(n)]
+	if !a.view.Read(m.Start+at, table) {
+		return 0, false
+	}
 	first, last := ^uint64(0), uint64(0)
-	for i := range uint64(n) {
-		var p [56]byte
-		if !a.view.Read(m.Start+at+56*i, p[:]) {
-			return 0, false
-		}
-		if binary.LittleEndian.Uint32(p[:]) != 1 { // PT_LOAD
+	for ; len(table) > 0; table = table[56:] {
+		p := table[:56]
+		if binary.LittleEndian.Uint32(p) != 1 { // PT_LOAD
 			continue
 		}
 		address, bytes := binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[40:])
