@@ -290,43 +290,61 @@ fn cpp_headers_compile_after_the_header_in_any_order() {
     in_any_order("cpp-headers", CPP, &["-x", "c++", "-std=c++17"], CPP_HEADERS, alone);
 }
 
+/// Every field of the structs that Rust and C share is named once, here; the C program that prints C's offsets is made of the names.
 #[test]
 fn structs_have_the_same_layout_in_c_and_rust() {
-    use cgoheap::{Stats, internals::tables::counters::Lost};
+    use cgoheap::Stats;
+    use cgoheap::internals::{ffi, snapshot::StackTotals, tables::counters::Lost};
     use core::mem::{offset_of, size_of};
 
-    let mut expected = format!("cgoheap_stats {}\n", size_of::<Stats>());
+    let mut expected = String::new();
+    let mut program = String::from("#include <cgoheap.h>\n#include <stdio.h>\n\nint main(void) {\n");
+    let mut entry = |c: &str, operator: &str, value: usize| {
+        writeln!(expected, "{c} {value}").unwrap();
+        writeln!(program, "    printf(\"{c} %zu\\n\", {operator});").unwrap();
+    };
+    macro_rules! size {
+        ($c:literal $type:ty) => {
+            entry($c, concat!("sizeof(struct ", $c, ")"), size_of::<$type>())
+        };
+    }
     macro_rules! fields {
-        ($start:expr, $type:ty: $($name:ident)*) => {
-            $(writeln!(expected, "cgoheap_stats.{} {}", stringify!($name), $start + offset_of!($type, $name)).unwrap();)*
+        ($start:expr, $c:literal $type:ty: $($name:ident)*) => {
+            [$({
+                let at = $start + offset_of!($type, $name);
+                entry(concat!($c, ".", stringify!($name)), concat!("offsetof(struct ", $c, ", ", stringify!($name), ")"), at);
+                at
+            }),*]
         };
     }
-    fields!(0, Stats: interval_bytes alloc_objects alloc_bytes live_objects live_bytes alloc_bytes_margin
-        live_bytes_margin samples live_samples stacks
-        own_bytes go_frames interpose);
-    fields!(offset_of!(Stats, lost), Lost: samples_no_memory samples_lock_busy stacks_table_full frees_lock_busy
-        frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable stacks_go_system
-        stacks_go_off stacks_bad_go stacks_no_room modules_table_full);
-    fields!(0, Stats: peak_bytes peak_time_nanos);
-    macro_rules! whole {
-        ($c:literal $type:ty: $($name:ident)*) => {
-            writeln!(expected, "{} {}", $c, size_of::<$type>()).unwrap();
-            $(writeln!(expected, "{}.{} {}", $c, stringify!($name), offset_of!($type, $name)).unwrap();)*
-        };
-    }
-    whole!("cgoheap_go_probe" cgoheap::internals::ffi::GoProbe: boundary callback n_pcs pcs);
-    whole!("cgoheap_filter" cgoheap::internals::ffi::CFilter: since_mark flags min_age_nanos max_age_nanos);
-    whole!("cgoheap_stack" cgoheap::internals::snapshot::StackTotals: id alloc_objects alloc_bytes inuse_objects inuse_bytes);
-    whole!("cgoheap_range" cgoheap::internals::ffi::Range: start bytes);
+    size!("cgoheap_stats" Stats);
+    let before = fields!(0, "cgoheap_stats" Stats: interval_bytes alloc_objects alloc_bytes live_objects live_bytes
+        alloc_bytes_margin live_bytes_margin samples live_samples stacks own_bytes go_frames interpose);
+    let lost = fields!(offset_of!(Stats, lost), "cgoheap_stats" Lost: samples_no_memory samples_lock_busy stacks_table_full
+        frees_lock_busy frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable
+        stacks_go_system stacks_go_off stacks_bad_go stacks_no_room modules_table_full);
+    let after = fields!(0, "cgoheap_stats" Stats: peak_bytes peak_time_nanos);
+    // All are words, one behind the other.
+    let words: Vec<_> = before.into_iter().chain(lost).chain(after).collect();
+    let every: Vec<_> = (0..size_of::<Stats>()).step_by(8).collect();
+    assert_eq!(words, every, "a field of Stats is missing in the lists above");
+
+    size!("cgoheap_go_probe" ffi::GoProbe);
+    fields!(0, "cgoheap_go_probe" ffi::GoProbe: boundary callback n_pcs pcs);
+    size!("cgoheap_filter" ffi::CFilter);
+    fields!(0, "cgoheap_filter" ffi::CFilter: since_mark flags min_age_nanos max_age_nanos);
+    size!("cgoheap_stack" StackTotals);
+    fields!(0, "cgoheap_stack" StackTotals: id alloc_objects alloc_bytes inuse_objects inuse_bytes);
+    size!("cgoheap_range" ffi::Range);
+    fields!(0, "cgoheap_range" ffi::Range: start bytes);
+    program += "    return 0;\n}\n";
+    let file = output("layout.c");
+    std::fs::write(&file, program).expect("target folder");
 
     for (compilers, options) in [(C, &["-std=c99"][..]), (CPP, &["-x", "c++"])] {
         for name in installed(compilers) {
             let binary = output(&format!("layout-{name}"));
-            run(compiler(name)
-                .args(options)
-                .arg(source("layout.c"))
-                .arg("-o")
-                .arg(&binary));
+            run(compiler(name).args(options).arg(&file).arg("-o").arg(&binary));
             assert_eq!(run(&mut Command::new(&binary)), expected, "{name}");
         }
     }
