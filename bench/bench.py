@@ -5,7 +5,7 @@ Every figure is a ratio of CPU time, user and system, of the whole process with 
 runs each arm once, one after the other, and the ratio is taken within a round, so that a machine that slows down slows down
 both. A row that can't run says why, and the report goes on. bench.sh sets up and starts this.
 
-    BENCH_QUICK=1       about four minutes: fewer rounds, no large binary, no header door for the cgo loads
+    BENCH_QUICK=1       about four minutes: fewer rounds, no large binary, no row with the header for the cgo loads
     BENCH_ONLY=a,b      only these parts: see PARTS at the end
 """
 

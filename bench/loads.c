@@ -4,8 +4,8 @@
  *     loads NAME THREADS ROUNDS
  *
  * does ROUNDS rounds in each of THREADS threads. Patterns of the public malloc suites are written anew after their
- * descriptions; what each does is said above it. The same source is compiled plain, with the header, with the whole-process
- * door and with AddressSanitizer, and run below preloaded allocators (bench/bench.py).
+ * descriptions; what each does is said above it. The same source is compiled plain, with the header, with the whole process
+ * captured and with AddressSanitizer, and run below preloaded allocators (bench/bench.py).
  */
 #define _GNU_SOURCE
 #include <pthread.h>

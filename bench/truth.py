@@ -83,7 +83,7 @@ def read_jemalloc(text):
 
 
 class Profiler:
-    """One way to run the program. `usable`: it counts what malloc makes of a size, and is judged by that."""
+    """One way to run the program. `usable`: it counts what malloc makes of a size, and is compared with that."""
 
     def __init__(self, name, binary, read, env, preload=None, usable=False, output=None):
         self.name, self.binary, self.read, self.env = name, binary, read, env
@@ -134,7 +134,7 @@ class Cell:
     """Errors of one quantity: a mix, a number of threads, a profiler."""
 
     def __init__(self):
-        self.z, self.held, self.judged, self.estimate, self.exact, self.asked, self.wrong = [], 0, 0, 0.0, 0.0, 0.0, 0.0
+        self.z, self.held, self.compared, self.estimate, self.exact, self.asked, self.wrong = [], 0, 0, 0.0, 0.0, 0.0, 0.0
 
     def add(self, estimate, exact, variance, margin, asked):
         self.estimate += estimate
@@ -145,7 +145,7 @@ class Cell:
             return
         self.z.append((estimate - exact) / math.sqrt(variance))
         if margin is not False:
-            self.judged += 1
+            self.compared += 1
             self.held += abs(estimate - exact) <= (margin or 0.0)
 
     def figures(self):
@@ -170,7 +170,7 @@ class Cell:
         return text if self.right() else f"**{text}**"
 
     def coverage(self):
-        return 100 * self.held / self.judged if self.judged else None
+        return 100 * self.held / self.compared if self.compared else None
 
 
 QUANTITIES = [("live", 0, "blocks in use"), ("live", 1, "bytes in use"), ("total", 0, "blocks, total"), ("total", 1, "bytes, total")]
@@ -259,7 +259,7 @@ def report(cells, exact):
     asked = max((row[1].estimate / row[1].asked - 1) for (_, _, name), row in cells.items() if name == "jemalloc")
     lines += [
         "",
-        "jemalloc counts the size that it makes of a request, and is judged by that here; against the bytes that the program asked "
+        "jemalloc counts the size that it makes of a request, and is compared with that here; against the bytes that the program asked "
         f"for it is up to {100 * asked:.0f} % higher. It corrects what it writes (`prof_unbias`), since its viewer unsamples the mean "
         "size of a stack only. gperftools' errors go with the difference between a size and its size class, as if it charged "
         "the one and were unsampled by the other; it says nothing about totals, and samples nothing of the main thread's first "

@@ -24,16 +24,16 @@ instructions() {
 
 failed=0
 passed=0
-while read -r door operation most; do
+while read -r way operation most; do
     plain=$(instructions plain "$operation")
-    hooked=$(instructions "$door" "$operation")
+    hooked=$(instructions "$way" "$operation")
     over=$(awk -v a="$hooked" -v b="$plain" 'BEGIN { printf "%.2f", (a - b) / 100000 }')
     if awk -v over="$over" -v most="$most" 'BEGIN { exit !(over <= most && over > 0) }'; then
         verdict=ok passed=$((passed + 1))
     else
         verdict="FAILED, at most $most" failed=$((failed + 1))
     fi
-    printf '%-10s %-8s %6s instructions over glibc (%s): %s\n' "$door" "$operation" "$over" \
+    printf '%-10s %-8s %6s instructions over glibc (%s): %s\n' "$way" "$operation" "$over" \
         "$(awk -v a="$plain" 'BEGIN { printf "%.1f", a / 100000 }')" "$verdict"
 done < <(grep -v '^#' bench/instructions.tsv)
 echo "$passed passed, $failed failed"

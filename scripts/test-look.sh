@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests of tests/look: programs with one disease of the memory each, judged by the page of package look, and the page in a
+# The tests of tests/look: programs with one disease of the memory each, what the page of package look says of it, and the page in a
 # real browser. And of tests/routers: the page behind the routers that programs use. The archive is there already.
 #
 #     scripts/test-look.sh                all of them

@@ -1,4 +1,4 @@
-//! `include/cgoheap.h` before the judges that count: gcc, g++ and, where installed, clang and clang++, with warnings as
+//! `include/cgoheap.h` under the compilers that count: gcc, g++ and, where installed, clang and clang++, with warnings as
 //! errors. The programs in `tests/header/` run over stub hooks that note each call, not over cgoheap itself.
 
 use std::fmt::Write as _;

@@ -158,7 +158,7 @@ fn walk(seed: u64, n: usize, scale: u64) {
 fn what_was_live_at_the_peak_is_exact_when_everything_is_sampled() {
     let _turn = turn();
     assert!(sampler::set_interval(1));
-    // Later ones are higher, as only a new peak can be judged.
+    // Later ones are higher, as only a new peak can be compared.
     let base = peak::last().bytes.max(1000);
     for seed in 0..6 {
         walk(seed, 4000, (base << seed) / 16 + 100);

@@ -1,4 +1,4 @@
-//! Someone else's parser judges our bytes: google/pprof, as a library and as `go tool pprof`.
+//! Someone else's parser reads our bytes: google/pprof, as a library and as `go tool pprof`.
 //!
 //! This test writes profiles of hand-made snapshots into a folder and runs the Go test in `tests/compat` on it, which
 //! is a module of its own because it depends on google/pprof. What the Go test expects to read is written there,

@@ -1,5 +1,5 @@
 //! The sampler by itself: the distances that it draws, how often it picks a size, what happens to the estimates when the
-//! interval changes midway, and that off is off while threads run. `truth.rs` judges the estimates of whole sites.
+//! interval changes midway, and that off is off while threads run. `truth.rs` compares the estimates of whole sites with the truth.
 //!
 //! Odds of a false alarm: seeds are fixed, so each test passes or fails for good as long as the sampler stays what it is.
 //! The odds given beside each bound are those with fresh seeds.

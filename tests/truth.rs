@@ -287,7 +287,7 @@ impl Scores {
 #[derive(Default)]
 struct Whole {
     held: usize,
-    judged: usize,
+    compared: usize,
 }
 
 impl Whole {
@@ -297,7 +297,7 @@ impl Whole {
             assert!(off < 0.5, "{} bytes live for exactly {live}", stats.live_bytes);
             return;
         }
-        self.judged += 1;
+        self.compared += 1;
         self.held += usize::from(off <= stats.live_bytes_margin as f64);
     }
 }
@@ -373,7 +373,7 @@ fn cell(mix: &Mix, line: usize, rate: u64, seeds: u64, threads: usize, whole: &m
     .collect()
 }
 
-/// The values of one site, whatever the stacks beneath it.
+/// The values of one site, whatever stacks led there.
 fn values(snapshot: &Snapshot, line: usize) -> snapshot::Values {
     let at_site = |stack: &&snapshot::StackRecord| {
         stack
@@ -414,16 +414,16 @@ fn table(rate: u64, seeds: u64, small_too: bool) {
             let rows = cell(mix, line, rate, seeds, threads, &mut whole);
             assert!(
                 !rows.is_empty() || mix.name == "100 rates",
-                "{} was not judged",
+                "{} was not compared",
                 mix.name
             );
             failures.extend(rows.iter().flat_map(Row::failures));
         }
     }
-    let coverage = 100.0 * whole.held as f64 / whole.judged as f64;
+    let coverage = 100.0 * whole.held as f64 / whole.compared as f64;
     println!(
         "truth\tall sites, all cells at rate {rate}\tbytes, live\t{}\t\t\t{coverage:.1}",
-        whole.judged
+        whole.compared
     );
     if !(92.0..=98.0).contains(&coverage) {
         failures.push(format!("ReadStats: coverage {coverage:.1} %"));

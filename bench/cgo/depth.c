@@ -105,7 +105,7 @@ static void __attribute__((always_inline)) inline descend(int frames, struct dep
 }
 
 void depth_measure(int frames, struct depth_result *out) {
-    /* The caller, this function, measure and the leaf beneath it are frames too. */
+    /* The caller, this function, measure and the leaf that it calls are frames too. */
     descend(frames - 4, out);
     __asm__ volatile("" ::: "memory");
 }

@@ -31,19 +31,19 @@ type evaluated struct {
 	StacksError  error
 }
 
-// evaluate measures the process and judges it. since is where growth of stacks is counted from; the zero time stands for the
+// evaluate measures the process and applies the rules to it. since is where growth of stacks is counted from; the zero time stands for the
 // beginning of the verdict's window.
 func evaluate(since time.Time, age time.Duration) (*evaluated, error) {
 	now, err := measure()
 	if err != nil {
 		return nil, err
 	}
-	e := judge(now)
+	e := applyRules(now)
 	if e.WouldCollect && collect(now) {
 		if now, err = measure(); err != nil {
 			return nil, err
 		}
-		e = judge(now)
+		e = applyRules(now)
 	}
 	if e.Since = since; since.IsZero() {
 		e.Since = e.Begin
@@ -72,8 +72,8 @@ func evaluate(since time.Time, age time.Duration) (*evaluated, error) {
 	return e, nil
 }
 
-// judge applies the rules to what was measured now and before.
-func judge(now *memory.Measurement) *evaluated {
+// applyRules applies the rules to what was measured now and before.
+func applyRules(now *memory.Measurement) *evaluated {
 	e := &evaluated{Now: now}
 	e.Recent, e.Life = server.history.Moments()
 	e.Recent = append(e.Recent, now.Moment)

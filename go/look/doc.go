@@ -38,7 +38,7 @@
 //
 // # What it says
 //
-// The parts of RSS add up, and none has more than is resident; growth is judged in resident bytes. The rules of the verdicts and
+// The parts of RSS add up, and none has more than is resident; growth is measured in resident bytes. The rules of the verdicts and
 // their thresholds are in go/internal/verdict/verdict.go. Functions that only pass memory on (operator new, xmalloc) are not named
 // as the cause; the environment adds to them: CGOHEAP=allocators=my_alloc|Pool::get. The profile has the same list in drop_frames.
 package look

@@ -62,7 +62,7 @@ var variantsRows = []struct {
 	{name: "c-shared-opened", arguments: []string{aside, "-seen=none"}, run: variantsOpened},
 	{name: "c-shared-linked", arguments: []string{whole}, run: variantsLinked},
 
-	// The preloaded allocator stays the allocator, beneath ours. Its operator new doesn't call malloc.
+	// The preloaded allocator stays the backing allocator. Its operator new doesn't call malloc.
 	{name: "preload-jemalloc", arguments: []string{whole, "-unseen=cpp"}, run: variantsPreload("libjemalloc.so.2:libjemalloc2")},
 	{name: "preload-tcmalloc", arguments: []string{whole, "-unseen=cpp"}, run: variantsPreload("libtcmalloc_minimal.so.4:libtcmalloc-minimal4")},
 	{name: "preload-mimalloc", arguments: []string{whole, "-unseen=cpp"}, run: variantsPreload("libmimalloc.so.2:libmimalloc2.0")},

@@ -161,7 +161,7 @@ func TestOutputOfEachCase(t *testing.T) {
 	golden(t, "cases.txt", mustFail(t, "./cases"))
 }
 
-func TestBothDoorsCountABlockOnce(t *testing.T) {
+func TestBothWaysOfCaptureCountABlockOnce(t *testing.T) {
 	out := mustFail(t, "-v", "./both")
 	checkNames(t, out, 2)
 	golden(t, "both.txt", out)

@@ -1,4 +1,4 @@
-// Package look_test judges package look by real programs, one process for each disease.
+// Package look_test tests package look with real programs, one process for each disease.
 package look_test
 
 import (

@@ -1,7 +1,7 @@
 /* Frames of any size on the thread's own stack: 20 and 200 MB, in threads with room for them; and deep recursion, whose pages
    are asked for once. */
 #define CGOHEAP_NO_REDIRECT
-#include "judge.h"
+#include "reference.h"
 #include <pthread.h>
 #include <stdint.h>
 
@@ -15,7 +15,7 @@ static volatile int one = 1;
     }
 
 static NOINLINE int leaf(void) {
-    JUDGE(n_judgements ? 1201 : 1200);
+    WALK(n_walks ? 1201 : 1200);
     return one;
 }
 LARGE(frame_of_20_mb, leaf, 20 << 20)
@@ -39,7 +39,7 @@ int main(void) {
     cgoheap_set_rate(1);
     run_in_thread(frame_of_17_mb);
     run_in_thread(frame_of_200_mb);
-    judge_all(2);
+    compare_walks(2);
     struct cgoheap_stats now = check_stats();
     CHECK(now.stacks_unreadable + now.stacks_bad_unwind_info == 0);
     CHECK_NOTHING_LOST();

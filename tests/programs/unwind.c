@@ -1,6 +1,6 @@
-/* Frames of every shape that gcc makes, judged by its own unwinder. Built with many flags. */
+/* Frames of every shape that gcc makes, with its own unwinder as the reference. Built with many flags. */
 #define CGOHEAP_NO_REDIRECT
-#include "judge.h"
+#include "reference.h"
 #include <alloca.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,7 +12,7 @@ static volatile int one = 1;
 static void use(const volatile void *memory) { __asm__ volatile("" : : "r"(memory) : "memory"); }
 
 static NOINLINE int leaf(int n) {
-    JUDGE(1009);
+    WALK(1009);
     return n + one;
 }
 
@@ -21,7 +21,7 @@ static NOINLINE int with_alloca(int n) {
     char *room = alloca((size_t)(n * 100));
     memset(room, n, (size_t)(n * 100));
     use(room);
-    JUDGE(1013);
+    WALK(1013);
     return leaf(n) + room[0];
 }
 
@@ -29,7 +29,7 @@ static NOINLINE int with_alloca(int n) {
 static NOINLINE int with_alignment(int n) {
     char wide[256] __attribute__((aligned(128))) = {1};
     use(wide);
-    JUDGE(1019);
+    WALK(1019);
     return with_alloca(n) + wide[n];
 }
 
@@ -38,7 +38,7 @@ static NOINLINE int with_both(int n) {
     char *room = alloca((size_t)(n * 50));
     use(wide);
     use(room);
-    JUDGE(1021);
+    WALK(1021);
     return with_alignment(n) + wide[n] + room[1];
 }
 
@@ -47,41 +47,41 @@ __attribute__((force_align_arg_pointer)) static NOINLINE int realigned(int n, ..
     va_start(list, n);
     double sum = va_arg(list, double);
     va_end(list);
-    JUDGE(1031);
+    WALK(1031);
     return with_both(n) + (int)sum;
 }
 
 /* Arguments on the stack, and every callee-saved register in use. */
 static NOINLINE long many(long a, long b, long c, long d, long e, long f, long g, long h, long i, long j) {
     long x = a * b + one, y = c * d + one, z = e * f + one, u = g * h + one, v = i * j + one, w = a * j + one;
-    JUDGE(1033);
+    WALK(1033);
     int inner = realigned(3, 2.5);
     return x + y * z + u * v + w * inner;
 }
 
 static NOINLINE int recursive(int depth) {
     if (depth > 0) return recursive(depth - 1) + one;
-    JUDGE(1039);
+    WALK(1039);
     return (int)many(1, 2, 3, 4, 5, 6, 7, 8, 9, depth);
 }
 
 static int compare(const void *a, const void *b) {
     static int done;
     if (!done++) {
-        JUDGE(1049);
+        WALK(1049);
         recursive(100);
     }
     return *(const int *)a - *(const int *)b;
 }
 
 static void *in_thread(void *unused) {
-    JUDGE(1051);
+    WALK(1051);
     return unused;
 }
 
 static void on_signal(int number) {
     (void)number;
-    JUDGE(1061);
+    WALK(1061);
 }
 
 static NOINLINE void interrupted(void) {
@@ -92,7 +92,7 @@ static NOINLINE void interrupted(void) {
 
 static void skip_instruction(int number, siginfo_t *info, void *context) {
     (void)number, (void)info;
-    JUDGE(1063);
+    WALK(1063);
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 2;
 }
 
@@ -110,7 +110,7 @@ int main(void) {
     sigaction(SIGILL, &action, NULL);
     interrupted();
 
-    judge_all(11);
+    compare_walks(11);
     struct cgoheap_stats now = check_stats();
     CHECK(now.stacks_no_unwind_info + now.stacks_bad_unwind_info + now.stacks_unreadable + now.stacks_too_deep == 0);
     CHECK_NOTHING_LOST();

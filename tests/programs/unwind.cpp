@@ -1,6 +1,6 @@
 // C++: allocations while an exception is on its way, in a handler, in a constructor, through std::sort and a lambda.
 #define CGOHEAP_NO_REDIRECT
-#include "judge.h"
+#include "reference.h"
 #include <algorithm>
 #include <functional>
 #include <stdexcept>
@@ -11,11 +11,11 @@
 static volatile int one = 1;
 
 struct Cleanup {
-    ~Cleanup() { JUDGE(2003); } // runs on top of the unwinder's own frames
+    ~Cleanup() { WALK(2003); } // runs on top of the unwinder's own frames
 };
 
 struct Failure : std::runtime_error {
-    Failure() : std::runtime_error("failure") { JUDGE(2011); }
+    Failure() : std::runtime_error("failure") { WALK(2011); }
 };
 
 static NOINLINE int thrower(int n) {
@@ -28,7 +28,7 @@ static NOINLINE int catcher(int n) {
     try {
         return thrower(n);
     } catch (const std::exception &failure) {
-        JUDGE(2017);
+        WALK(2017);
         return (int)std::string(failure.what()).size();
     }
 }
@@ -36,7 +36,7 @@ static NOINLINE int catcher(int n) {
 template <class T> struct Box {
     virtual ~Box() = default;
     virtual NOINLINE T open(T value) {
-        JUDGE(2027);
+        WALK(2027);
         return value + one;
     }
 };
@@ -47,16 +47,16 @@ int main() {
     std::vector<int> numbers{3, 1, 2};
     bool first = true;
     std::sort(numbers.begin(), numbers.end(), [&](int a, int b) {
-        if (first) JUDGE(2029);
+        if (first) WALK(2029);
         first = false;
         return a < b;
     });
     Box<long> box;
     std::function<long(long)> open = [&](long n) { return box.open(n); };
     CHECK(open(4) == 5);
-    std::thread([] { JUDGE(2039); }).join();
+    std::thread([] { WALK(2039); }).join();
 
-    judge_all(6);
+    compare_walks(6);
     const check_stack *stack = check_stack_of(check_profile(), 2027);
     CHECK_LINE(stack, 0, "Box<long>::open(long)", "unwind.cpp", 0);
     check_stack_of(check_profile(), 2003);

@@ -104,14 +104,14 @@ func (m *Moment) divideMalloc(o *Owners, malloc Malloc, hooks Hooks) {
 	m.MallocChunks, m.MallocEstimated = malloc.MmappedChunks, malloc.Estimated
 	r[CMmapped] += o.Mmapped
 
-	// C memory that is live and not in glibc's books is another allocator's: its mappings are nobody's so far.
-	books := malloc.Used
+	// C memory that is live and not in glibc's counts is another allocator's: its mappings are nobody's so far.
+	counted := malloc.Used
 	if malloc.Old {
-		books = max(malloc.Arenas, o.Arenas)
+		counted = max(malloc.Arenas, o.Arenas)
 	}
 	elsewhere := uint64(0)
-	if books += malloc.Mmapped; hooks.Live > books+hooks.Margin+elsewhereSlack && !malloc.Estimated {
-		elsewhere = hooks.Live - books
+	if counted += malloc.Mmapped; hooks.Live > counted+hooks.Margin+elsewhereSlack && !malloc.Estimated {
+		elsewhere = hooks.Live - counted
 	}
 	m.CElsewhere = elsewhere
 	m.COverhead = hooks.overhead()

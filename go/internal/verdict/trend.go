@@ -6,7 +6,7 @@ import (
 	"github.com/cgoheap/cgoheap/go/internal/memory"
 )
 
-// Growth is judged by floors: the moments are cut in slices of equal number, and the floor of a slice is its smallest value. So
+// Growth is told by floors: the moments are cut in slices of equal number, and the floor of a slice is its smallest value. So
 // neither the teeth of a garbage collector's saw nor a burst that is over count as growth.
 const (
 	parts = 8

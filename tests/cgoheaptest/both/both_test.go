@@ -1,4 +1,4 @@
-// Package both uses the header door and the whole-process door together: each block counts once.
+// Package both uses the header and captures the whole process together: each block counts once.
 package both
 
 import (

@@ -1,4 +1,4 @@
-// Package cases allocates C memory, seen through the header door: all its C code is compiled with cgoheap.h.
+// Package cases allocates C memory, seen by the header: all its C code is compiled with cgoheap.h.
 package cases
 
 /*

@@ -1,4 +1,4 @@
-// Package heap is what the tests of this module share: the whole-process door, every allocation sampled, and the profile
+// Package heap is what the tests of this module share: the whole process captured, every allocation sampled, and the profile
 // read by google/pprof.
 package heap
 
@@ -143,7 +143,7 @@ func (p Profile) Expect(t testing.TB, objects, bytes int64, functions ...string)
 	}
 }
 
-// ExpectWhole fails the test unless the door is open and nothing was lost.
+// ExpectWhole fails the test unless the whole process is captured and nothing was lost.
 func ExpectWhole(t testing.TB) {
 	t.Helper()
 	var stats cgoheap.Stats

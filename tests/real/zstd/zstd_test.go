@@ -31,7 +31,7 @@ func TestWritersNeverClosed(t *testing.T) {
 	if !heap.In(stack, "ZSTD_compressStream2", "zstd.(*Writer).Write", "openWriters", "TestWritersNeverClosed", "testing.tRunner") {
 		t.Errorf("top stack, %d bytes: %s", bytes, strings.Join(stack, " < "))
 	}
-	// What zstd itself says that a stream takes is the judge of the amount.
+	// What zstd itself says that a stream takes is the reference for the amount.
 	if got := p.Sum("openWriters"); got.InUseObjects < 2*n || got.InUseBytes < n<<20 {
 		t.Errorf("%d writers: %+v", n, got)
 	}

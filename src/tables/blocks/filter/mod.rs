@@ -74,8 +74,8 @@ pub(crate) use array::MASK_BEFORE;
 pub use moving::Moving;
 
 /// Where every free looks: the address of slot 0. In the word before it lies the mask that makes an index of a hash. (One
-/// pointer, so that the two always fit each other.) Read by the assembly in `hook::entry`, and by that of the whole-process
-/// door (go/interpose/entries_amd64.h).
+/// pointer, so that the two always fit each other.) Read by the assembly in `hook::entry`, and by that of the whole
+/// process (go/interpose/entries_amd64.h).
 #[cfg(not(loom))]
 #[unsafe(export_name = "cgoheap_free_filter")]
 pub(crate) static FILTER: Filter = Filter::new(Array::first());
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_process_door_looks_into_the_filter_as_we_do() {
+    fn entries_of_the_whole_process_look_into_the_filter_as_ours_do() {
         let entries = include_str!("../../../../go/interpose/entries_amd64.h");
         let multiply = format!("imul $-{:#x}, %rdi, %rax", -FILTER_MULTIPLIER);
         let mask = format!("and -{MASK_BEFORE}(%r10), %rax");

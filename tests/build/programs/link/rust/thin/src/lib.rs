@@ -38,7 +38,7 @@ pub extern "C" fn thin_layouts() -> u32 {
                     return line!();
                 }
                 let grown_layout = Layout::from_size_align(size * 2, layout.align()).unwrap();
-                // More than there is: fails, and the block stays as it is, and booked.
+                // More than there is: fails, and the block stays as it is, and recorded.
                 if !HEAP
                     .realloc(grown, grown_layout, isize::MAX as usize - (1 << 20))
                     .is_null()
