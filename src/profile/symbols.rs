@@ -25,6 +25,8 @@ use std::sync::Arc;
 use addr2line::Loader;
 use object::Object as _;
 
+mod name;
+
 use super::{Line, Symbolizer};
 use crate::sys::lock::Lock;
 use crate::sys::process;
@@ -89,11 +91,13 @@ impl Symbolizer for ProcessSymbols {
 fn lines_at(loader: &Loader, address: u64, out: &mut Vec<Line>) {
     if let Ok(mut frames) = loader.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {
-            let system_name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
+            let function = frame.function.as_ref().and_then(|function| function.raw_name().ok());
+            let function = function.unwrap_or_default();
             let location = frame.location;
             out.push(Line {
-                system_name: system_name.map(String::from).unwrap_or_default(),
-                file: location.as_ref().and_then(|at| at.file).unwrap_or_default().to_owned(),
+                function: name::demangle(&function),
+                system_name: name::cut(&function),
+                file: name::cut(location.as_ref().and_then(|at| at.file).unwrap_or_default()),
                 line: location.and_then(|at| at.line).unwrap_or(0),
                 ..Line::default()
             });
@@ -105,29 +109,15 @@ fn lines_at(loader: &Loader, address: u64, out: &mut Vec<Line>) {
         if out.is_empty() {
             out.push(Line::default());
         }
-        let better =
-            |line: &&mut Line| line.system_name.is_empty() || (is_mangled(symbol) && !is_mangled(&line.system_name));
+        let better = |line: &&mut Line| {
+            line.system_name.is_empty() || (name::is_mangled(symbol) && !name::is_mangled(&line.system_name))
+        };
         if let Some(outermost) = out.last_mut().filter(better) {
-            outermost.system_name = symbol.to_owned();
+            outermost.system_name = name::cut(symbol);
+            outermost.function = name::demangle(symbol);
         }
     }
     out.retain(|line| !line.system_name.is_empty());
-    for line in out {
-        line.function = demangle(&line.system_name);
-    }
-}
-
-fn is_mangled(name: &str) -> bool {
-    name.starts_with("_Z") || name.starts_with("_R")
-}
-
-/// C names come back as they are. They must not be shown to the C++ demangler, which takes `f` for the type float.
-fn demangle(name: &str) -> String {
-    if is_mangled(name) {
-        addr2line::demangle_auto(name.into(), None).into_owned()
-    } else {
-        name.to_owned()
-    }
 }
 
 /// The object's file, if it can be had and is the one that ran.
@@ -338,18 +328,6 @@ mod tests {
             loaded: true,
         };
         assert!(resolve(Frame::new(0x1234, vdso.id), Some(&vdso)).is_empty());
-    }
-
-    #[test]
-    fn only_mangled_names_are_demangled() {
-        assert_eq!(demangle("f"), "f");
-        assert_eq!(demangle("_Znwm"), "operator new(unsigned long)");
-        assert_eq!(
-            demangle("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE"),
-            "core::fmt::Write::write_fmt"
-        );
-        assert_eq!(demangle("_RNvC6_123foo3bar"), "123foo::bar");
-        assert_eq!(demangle("_Z?"), "_Z?");
     }
 
     #[test]
