@@ -28,4 +28,4 @@ pub mod thread;
 
 pub use self::arch::{call, float, go_layout, registers};
 pub use self::libc::{environment, errno, loaded_object, own_names, stack_top};
-pub use self::os::{clock, futex, pages, process, readable, rename, signals, stderr};
+pub use self::os::{clock, futex, mapped_files, pages, process, readable, rename, signals, stderr};

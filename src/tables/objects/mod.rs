@@ -26,7 +26,7 @@ mod static_program;
 pub use static_program::AT_START;
 
 use crate::sys::pages::PAGE;
-use crate::sys::{loaded_object, process, spare_stack};
+use crate::sys::{loaded_object, mapped_files, process, spare_stack};
 use crate::tables::arena::ARENA;
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::frame::ObjectId;
@@ -50,7 +50,8 @@ pub struct Object {
     pub file_offset: u64,
     /// Address in memory minus address in the file's symbol table (0 for a program that isn't PIE).
     pub load_bias: u64,
-    /// File name as the dynamic loader knew it; for the program itself the target of `/proc/self/exe`.
+    /// File name as the dynamic loader knew it; for the program itself the target of `/proc/self/exe`. A relative one as in
+    /// `/proc/self/maps`, as long as the object is loaded.
     pub path: String,
     /// Contents of the `NT_GNU_BUILD_ID` note; empty when there is none.
     pub build_id: Vec<u8>,
@@ -371,6 +372,13 @@ pub fn describe(id: ObjectId) -> Option<Object> {
     } else {
         String::from_utf8_lossy(entry.path).into_owned()
     };
+    let loaded = is_loaded(entry);
+    // Relative to a folder that the process may have left since. (Not linux-vdso.so.1, which has no file.)
+    let is_relative = path.contains('/') && !path.starts_with('/');
+    let path = match is_relative && loaded {
+        true => mapped_path(entry.exec_start).unwrap_or(path),
+        false => path,
+    };
     Some(Object {
         id,
         start: entry.exec_start,
@@ -379,8 +387,20 @@ pub fn describe(id: ObjectId) -> Option<Object> {
         load_bias: entry.load_bias,
         path,
         build_id: entry.build_id.to_vec(),
-        loaded: is_loaded(entry),
+        loaded,
     })
+}
+
+/// The absolute name of the file that is mapped at `address`, as far as it has one. Context: outside hooks.
+fn mapped_path(address: u64) -> Option<String> {
+    let mut found = None;
+    mapped_files::for_each(|mapped| {
+        if mapped.addresses.contains(&address) && mapped.path.starts_with(b"/") {
+            let path = mapped.path.strip_suffix(b" (deleted)").unwrap_or(mapped.path);
+            found = Some(String::from_utf8_lossy(path).into_owned());
+        }
+    });
+    found
 }
 
 /// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
@@ -421,6 +441,36 @@ mod tests {
         let libc = describe(libc.id).unwrap();
         assert!(libc.path.contains("libc.so"), "{}", libc.path);
         assert_eq!(libc.build_id.len(), 20);
+    }
+
+    /// Its registered name is one that the loader was given: "./NAME" from a folder that the process then leaves.
+    #[test]
+    fn a_library_opened_by_a_relative_path_has_the_absolute_one() {
+        let folder = std::env::temp_dir().join(format!("cgoheap-relative-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let folder = folder.canonicalize().unwrap();
+        let (source, library) = (folder.join("relative.c"), folder.join("relative.so"));
+        std::fs::write(&source, "void *probe(void) { return probe; }\n").unwrap();
+        let status = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-w", "-o"])
+            .args([&library, &source])
+            .status();
+        assert!(status.expect("this test needs a C compiler named cc").success());
+        // Other tests' files are absolute: they don't mind which folder is the current one. This one's way there is relative.
+        let here = std::env::current_dir().unwrap();
+        let up = "../".repeat(here.components().count() - 1);
+        let name = format!("{up}{}\0", library.strip_prefix("/").unwrap().display());
+        assert!(!name.starts_with('/'));
+        // SAFETY: a library without constructors, and a zero-terminated name.
+        let found = unsafe {
+            let handle = libc::dlopen(name.as_ptr().cast(), libc::RTLD_NOW);
+            assert!(!handle.is_null());
+            find(libc::dlsym(handle, c"probe".as_ptr()) as u64).unwrap()
+        };
+        assert!(found.path.starts_with(b"../"));
+        assert_eq!(describe(found.id).unwrap().path, library.to_str().unwrap());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(describe(found.id).unwrap().path, library.to_str().unwrap());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod futex;
+pub mod mapped_files;
 pub mod pages;
 pub mod process;
 pub mod readable;
