@@ -210,6 +210,7 @@ def build_native():
     build("asan", [*gcc, "-fsanitize=address", "-o", BUILD / "asan", loads])
     build("depth", [*gcc, "-o", BUILD / "depth", TESTS / "depth.c", TESTS / "cgo/depth.c", *whole])
     # Recursion that stays recursion, with names for it.
+    build("pauses", [*gcc, "-g", "-fno-optimize-sibling-calls", "-o", BUILD / "pauses", TESTS / "pauses.c", *whole])
     build("snapshot", [*gcc, "-g", "-fno-optimize-sibling-calls", "-o", BUILD / "snapshot", TESTS / "snapshot.c", *whole])
     build("memory", [*gcc, "-o", BUILD / "memory-whole", TESTS / "memory.c", *whole])
     build("memory-plain", [*gcc, "-o", BUILD / "memory-plain", TESTS / "memory.c"])
@@ -443,6 +444,21 @@ def snapshot():
         results["notes"].append(f"Lock holds: not measured, {why}")
 
 
+def pauses():
+    live, stacks, seconds = (100000, 10000, 2) if QUICK else (2000000, 200000, 10)
+    for threads in (1, 4 * os.cpu_count()):
+        for profiles in (0, 1):
+            row = {"threads": threads, "profiles": profiles}
+            results["pauses"].append(row)
+            try:
+                if "pauses" in broken:
+                    raise Unable(broken["pauses"])
+                row.update(json.loads(run([BUILD / "pauses", live, stacks, seconds, min(threads, 64), profiles])[1]))
+            except Unable as why:
+                row["unable"] = str(why)
+            log(f"pauses of {threads} threads, {'with' if profiles else 'without'} snapshots: {row.get('unable') or row['lock_us']} us")
+
+
 def symbolise():
     for label, packages in (("20 MB", 14), ("200 MB", 205)):
         row = {"label": label}
@@ -524,7 +540,7 @@ def machine():
 
 
 PARTS = {
-    "native": native, "programs": programs, "cgo": cgo, "depth": depth, "snapshot": snapshot, "symbolise": symbolise,
+    "native": native, "programs": programs, "cgo": cgo, "depth": depth, "snapshot": snapshot, "pauses": pauses, "symbolise": symbolise,
     "memory": memory, "truth": truth, "instructions": instructions,
 }
 
@@ -533,7 +549,7 @@ results = {
     "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     "commit": command_line(["git", "rev-parse", "--short", "HEAD"]),
     "changed": bool(subprocess.run(["git", "status", "--porcelain", "src", "include", "go"], cwd=ROOT, capture_output=True).stdout),
-    "quick": QUICK, "machine": machine(), "notes": [], "loads": [], "depth": [], "snapshot": [], "locks": [],
+    "quick": QUICK, "machine": machine(), "notes": [], "loads": [], "depth": [], "snapshot": [], "locks": [], "pauses": [],
     "symbolise": [], "memory": [], "truth": [], "instructions": [],
 }
 

@@ -1,7 +1,7 @@
 //! How long a snapshot holds a lock of the table of blocks, in CPU time of its thread: one line of JSON for each size.
 //!
 //! The walk over the live samples is the only place where a snapshot holds locks that a hook can wait for, one shard at a
-//! time. Its visitor is called under the lock, so the time between the first entries of two shards is a hold, and the
+//! time, for a copy of its entries. So the time between the last entry of one shard and the first of the next is a hold, and the
 //! taking and giving back of one lock.
 //!
 //! `insert_max_us` is the longest entering of a sample on the way to that many: in the worst case it doubles its shard and
@@ -53,18 +53,19 @@ fn main() {
         for _ in 0..snapshots {
             let (mut current, mut since) = (usize::MAX, 0);
             blocks::for_each(|entry| {
+                let began = thread_cpu_nanos();
                 // What a snapshot does with each.
                 if let Some(sum) = sums.get_mut(entry.stack.0 as usize) {
                     sum.0 = sum.0.wrapping_add(entry.bytes());
                     sum.1 += entry.weight.variance(entry.requested_size) as f64;
                 }
                 if shard_index(entry.address) != current {
-                    let now = thread_cpu_nanos();
                     if current != usize::MAX {
-                        holds.push(now - since);
+                        holds.push(began - since);
                     }
-                    (current, since) = (shard_index(entry.address), now);
+                    current = shard_index(entry.address);
                 }
+                since = thread_cpu_nanos();
             });
         }
         black_box(&sums);

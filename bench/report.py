@@ -177,6 +177,13 @@ def locks_table(results):
     return table(["live samples", "snapshots", "median hold, CPU microseconds", "p99.9", "longest"], rows) if rows else ""
 
 
+def pauses_table(results):
+    rows = [[row["threads"], "yes" if row["profiles"] else "no", f"{row['pairs']:,}", f"{row['cpu_us']:.0f}", f"{row['queue_us']:.0f}",
+             f"{row['lock_us']:.0f}", row["locks_over_2ms"]] for row in results.get("pauses", []) if "unable" not in row]
+    return table(["threads", "snapshots", "pairs", "longest own doing, microseconds", "wait for a processor", "wait for a lock",
+                  "waits for a lock above 2 ms"], rows) if rows else ""
+
+
 def symbolise_table(results):
     rows = []
     for row in results["symbolise"]:
@@ -344,6 +351,7 @@ def report(results):
         ("One sample by depth of stack", depth_table(results)),
         ("Snapshots while another thread allocates", snapshot_table(results)),
         ("How long a snapshot holds a lock that a hook can wait for", locks_table(results)),
+        ("The longest malloc while snapshots are taken", pauses_table(results)),
         ("First profile in a large Go program", symbolise_table(results)),
         (f"Memory at the default rate, {size(results['memory'][0]['live_bytes'])} live" if results["memory"] else "", memory_table(results)),
         ("Truth: errors of the estimates over their standard deviation", truth_table(results)),

@@ -189,7 +189,7 @@ static NOT_YET_THERE: Stack = Stack {
     frames: &[],
 };
 
-/// Copies the tables. Holds the lock of one shard of the table of blocks at a time, for a walk over its entries; allocates
+/// Copies the tables. Holds the lock of one shard of the table of blocks at a time, for a copy of its entries; allocates
 /// nothing meanwhile. With a filter, in-use values are those of the blocks that pass, and so are the alloc values: what
 /// has been freed is of no mark and no age. `None` when memory is short, or when the filter wants a part of the peak. Context:
 /// outside hooks.

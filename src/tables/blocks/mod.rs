@@ -17,9 +17,9 @@ use core::sync::atomic::{
 
 use filter::{Array, FILTER, Moving, Part};
 
-use crate::sys::clock::monotonic_coarse_nanos;
+use crate::sys::clock::{monotonic_coarse_nanos, monotonic_nanos};
 use crate::sys::lock::Lock;
-use crate::sys::pages;
+use crate::sys::{pages, process};
 use crate::tables::arena::ARENA;
 use crate::tables::block::SampledAlloc;
 use crate::tables::counters::{COUNTERS, Counters};
@@ -370,14 +370,99 @@ pub fn totals() -> Totals {
     })
 }
 
-/// Hands every live sample to `visit`, a shard at a time under its lock: `visit` must not allocate. Context: outside hooks.
+/// Hands every live sample to `visit`, a shard at a time. No lock is held meanwhile, unless there is no memory for a copy of the
+/// shard. Context: outside hooks.
+///
+/// Threads that allocate may wait for a shard's lock, for as long as the system doesn't let its holder run: tens of milliseconds
+/// where threads outnumber processors (bench/pauses.c). So it is held for no more than a copy, some tenths of a millisecond with
+/// millions of samples, and not begun near the end of the time that the system lets this thread run: we give way first.
 pub fn for_each(mut visit: impl FnMut(&SampledAlloc)) {
+    /// A third of the time that Linux lets a thread run, or less.
+    const GIVE_WAY_AFTER_NANOS: u64 = 1_000_000;
+    let mut copy = ShardCopy::default();
+    let mut since = 0;
     for (index, shard) in TABLE.iter().enumerate() {
-        let mut shard = shard.lock();
-        shard.catch_up(index);
-        for entry in shard.slots().iter().filter(|entry| entry.address != 0) {
-            visit(entry);
+        if monotonic_nanos().saturating_sub(since) > GIVE_WAY_AFTER_NANOS {
+            process::give_way();
+            since = monotonic_nanos();
         }
+        let mut locked = shard.lock();
+        locked.catch_up(index);
+        while copy.capacity < locked.length {
+            let length = locked.length;
+            drop(locked);
+            let has_room = copy.make_room(length);
+            locked = shard.lock();
+            if !has_room {
+                break;
+            }
+        }
+        let is_copied = copy.capacity >= locked.length;
+        let entries = locked.slots().iter().filter(|entry| entry.address != 0);
+        if !is_copied {
+            entries.for_each(&mut visit);
+            continue;
+        }
+        let copied = copy.fill(entries);
+        drop(locked);
+        copied.iter().for_each(&mut visit);
+    }
+}
+
+/// Room for a copy of a shard's entries, straight from the system.
+struct ShardCopy {
+    entries: NonNull<SampledAlloc>,
+    capacity: usize,
+}
+
+impl Default for ShardCopy {
+    fn default() -> ShardCopy {
+        ShardCopy {
+            entries: NonNull::dangling(),
+            capacity: 0,
+        }
+    }
+}
+
+impl ShardCopy {
+    /// Makes room for a quarter more than `length` entries; false, and there is none at all, without memory.
+    fn make_room(&mut self, length: usize) -> bool {
+        self.give_back();
+        let capacity = length + length / 4;
+        let bytes = capacity * size_of::<SampledAlloc>();
+        let Some(memory) = pages::map(bytes) else {
+            return false;
+        };
+        // SAFETY: mapped just now. Written to, so that the pages are there before a lock is held.
+        unsafe { memory.write_bytes(0, bytes) };
+        (self.entries, self.capacity) = (memory.cast(), capacity);
+        true
+    }
+
+    /// Fills it with as many as there is room for.
+    fn fill<'a>(&mut self, entries: impl Iterator<Item = &'a SampledAlloc>) -> &[SampledAlloc] {
+        // SAFETY: room for `capacity` entries, ours alone; zeroed memory is a valid empty entry.
+        let room = unsafe { core::slice::from_raw_parts_mut(self.entries.as_ptr(), self.capacity) };
+        let mut length = 0;
+        for (to, entry) in room.iter_mut().zip(entries) {
+            *to = *entry;
+            length += 1;
+        }
+        room.get(..length).unwrap_or(&[])
+    }
+
+    fn give_back(&mut self) {
+        if self.capacity != 0 {
+            // SAFETY: our own mapping of that size, and no reference to it is left.
+            unsafe { pages::unmap(self.entries.cast(), self.capacity * size_of::<SampledAlloc>()) };
+            self.capacity = 0;
+        }
+    }
+}
+
+impl Drop for ShardCopy {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -468,6 +553,24 @@ mod tests {
         assert_eq!((len(), totals()), (0, before));
         let left = addresses().filter(|address| filter::may_contain(*address)).count();
         assert_eq!(left, 0, "an empty table leaves an empty filter");
+    }
+
+    #[test]
+    fn all_blocks_are_visited_once_without_their_lock() {
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
+        let address = |n: u64| 0x5000_0000_0000 + n * 48;
+        let count = 2000;
+        (0..count).for_each(|n| assert!(insert(entry(address(n), n))));
+        let (mut seen, mut sum) = (0, 0);
+        for_each(|entry| {
+            if (address(0)..address(count)).contains(&entry.address) {
+                seen += 1;
+                sum += entry.requested_size;
+                assert!(shard_of(entry.address).try_lock().is_some());
+            }
+        });
+        assert_eq!((seen, sum), (count, count * (count - 1) / 2));
+        (0..count).for_each(|n| assert!(remove(address(n), true).is_some()));
     }
 
     #[test]

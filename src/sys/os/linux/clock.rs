@@ -49,6 +49,11 @@ pub fn monotonic_coarse_nanos() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// Nanoseconds of the same clock, to the nanosecond. Context: hook.
+pub fn monotonic_nanos() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
 /// Nanoseconds since the epoch. Context: hook.
 pub fn wall_nanos() -> i64 {
     read(libc::CLOCK_REALTIME) as i64
