@@ -52,7 +52,8 @@ type Stats struct {
 		SamplesNoMemory uint64
 		// SamplesLockBusy counts samples dropped because a table was locked for too long.
 		SamplesLockBusy uint64
-		// StacksTableFull counts samples that were recorded without their stack: too many distinct stacks.
+		// StacksTableFull counts samples whose stack was shortened to its innermost frames and the Go caller, or that have none: too
+		// many distinct stacks.
 		StacksTableFull uint64
 		// FreesLockBusy counts frees of sampled blocks that could not be recorded: the block stays in the profile
 		// until its address is allocated again.
@@ -75,8 +76,11 @@ type Stats struct {
 		StacksBadGo uint64
 		// StacksNoRoom counts stacks that end where an unwind table had to be read and no stack was free to read it on.
 		StacksNoRoom uint64
-		// ModulesTableFull counts loaded objects beyond those that are kept: their frames have no names.
+		// ModulesTableFull counts frames in loaded objects beyond those that are kept: they are unwound, but have no names.
 		ModulesTableFull uint64
+		// OwnMemoryRefused counts how often cgoheap asked for more memory than CGOHEAP=own= allows it. What that cost, other
+		// counters say: SamplesNoMemory, StacksTableFull.
+		OwnMemoryRefused uint64
 	}
 }
 

@@ -57,6 +57,7 @@ struct cgoheap_stats {
     unsigned long long samples_no_memory, samples_lock_busy, stacks_table_full, frees_lock_busy, frees_unseen;
     unsigned long long stacks_too_deep, stacks_no_unwind_info, stacks_bad_unwind_info, stacks_unreadable;
     unsigned long long stacks_go_system, stacks_go_off, stacks_bad_go, stacks_no_room, modules_table_full;
+    unsigned long long own_memory_refused;
     unsigned long long peak_bytes; /* the highest live_bytes so far, to 1 part in 256 */
     long long peak_time_nanos;     /* when that was, since the epoch; 0: nothing sampled yet */
 };

@@ -6,6 +6,14 @@ mod support;
 use support::{archive_build, folder, succeed};
 
 #[test]
+fn a_bound_on_own_memory_is_kept_and_the_program_goes_on() {
+    let folder = folder("own-limit");
+    archive_build("own_limit.c", &["-O1", "-fno-optimize-sibling-calls"], |command| {
+        succeed(command.arg(folder.join("profile.pb.gz")).env("CGOHEAP", "own=16MiB"));
+    });
+}
+
+#[test]
 fn a_profile_without_memory_says_so_and_the_program_goes_on() {
     let folder = folder("profile-without-memory");
     archive_build("profile_without_memory.c", &["-O1"], |command| {

@@ -16,7 +16,7 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::sys::lock::Lock;
-use crate::sys::pages::{self, PAGE};
+use crate::sys::pages::{PAGE, Use};
 
 /// Size and alignment of a chunk.
 const CHUNK: usize = 64 * 1024;
@@ -112,8 +112,8 @@ const _: () = assert!(size_of::<Chunk>() <= LARGEST_SMALL && CHUNK >= 4 * LARGES
 pub(super) fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
     match class_for(size, align) {
         Some(class) => HEAP.lock().allocate(class),
-        None if align <= PAGE => pages::map(size),
-        None => pages::map_aligned(size, align),
+        None if align <= PAGE => Use::Control.map(size),
+        None => Use::Control.map_aligned(size, align),
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) unsafe fn free(block: NonNull<u8>, size: usize, align: usize) {
         // SAFETY: passed on to the caller.
         Some(_) => unsafe { HEAP.lock().free(block) },
         // SAFETY: a mapping of ours of this size, says the caller.
-        None => unsafe { pages::unmap(block, size) },
+        None => unsafe { Use::Control.unmap(block, size) },
     }
 }
 
@@ -186,7 +186,7 @@ impl Heap {
 
     fn new_chunk(&mut self, class: usize) -> Option<*mut Chunk> {
         let chunk = match core::mem::replace(&mut self.spare, null_mut()) {
-            spare if spare.is_null() => pages::map_aligned(CHUNK, CHUNK)?.as_ptr().cast::<Chunk>(),
+            spare if spare.is_null() => Use::Control.map_aligned(CHUNK, CHUNK)?.as_ptr().cast::<Chunk>(),
             spare => spare,
         };
         // SAFETY: a mapping of ours that holds nothing.
@@ -224,7 +224,7 @@ impl Heap {
                 if self.spare.is_null() {
                     self.spare = chunk;
                 } else {
-                    pages::unmap(NonNull::new_unchecked(chunk.cast()), CHUNK);
+                    Use::Control.unmap(NonNull::new_unchecked(chunk.cast()), CHUNK);
                 }
             }
         }
@@ -365,7 +365,9 @@ mod tests {
             5000_usize.div_ceil((CHUNK - first_block(class)) / size_of_class(class))
         );
         let mapped = |chunks: &std::collections::BTreeSet<usize>| {
-            pages::ranges().filter(|(start, _)| chunks.contains(start)).count()
+            crate::sys::pages::ranges()
+                .filter(|(start, _)| chunks.contains(start))
+                .count()
         };
         assert_eq!(mapped(&chunks), chunks.len());
         for block in blocks {
@@ -375,6 +377,6 @@ mod tests {
         assert!(heap.with_room.iter().all(|list| list.is_null()));
         assert_eq!(mapped(&chunks), 1, "the spare one");
         // SAFETY: nobody uses the spare chunk.
-        unsafe { pages::unmap(NonNull::new(heap.spare.cast()).unwrap(), CHUNK) };
+        unsafe { Use::Control.unmap(NonNull::new(heap.spare.cast()).unwrap(), CHUNK) };
     }
 }

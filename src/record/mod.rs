@@ -85,7 +85,8 @@ pub fn put_back(entry: SampledAlloc) {
 
 fn count_end(end: End) {
     let counter = match end {
-        End::Complete => return,
+        // The table of stacks counts its own.
+        End::Complete | End::TableFull => return,
         End::TooDeep => &COUNTERS.stacks_too_deep,
         End::NoUnwindInfo => &COUNTERS.stacks_no_unwind_info,
         End::BadUnwindInfo => &COUNTERS.stacks_bad_unwind_info,

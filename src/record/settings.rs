@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   CGOHEAP=rate=512KiB     read at the first allocation or the first call of ours, whichever comes first
+//!   CGOHEAP=own=64MiB       the most memory that cgoheap itself may take, see [`pages::set_limit`]
 //!   CGOHEAP=allocators=my_alloc|Pool::get   functions that only pass memory on, see [`allocators`]
 //!   SetRate / cgoheap_set_rate / set_interval    later, and wins
 //!   CGOHEAP=dump=/var/tmp/shop,limit=2GiB,grow=1.5,signal=SIGUSR2,keep=16      see [`crate::control::dump`]
@@ -18,7 +19,7 @@ use core::sync::atomic::{
 
 use crate::record::sampler;
 use crate::record::trigger::{self, DumpSettings};
-use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard, spare_stack};
+use crate::sys::{clock, environment, errno::ErrnoGuard, float::FloatGuard, pages, spare_stack};
 
 const UNREAD: u32 = 0;
 const READING: u32 = 1;
@@ -63,11 +64,14 @@ fn read_environment_here() {
                 b" \"",
                 what,
                 b"\": ignored. Known: rate=BYTES, for example CGOHEAP=rate=512KiB (1 samples everything, 0 nothing); \
-                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES; allocators=NAME|NAME\n",
+                  dump=PREFIX with limit=BYTES, grow=FACTOR, signal=SIGUSR1 or SIGUSR2, keep=FILES; own=BYTES; allocators=NAME|NAME\n",
             ])
         });
         if let Some(rate) = settings.rate {
             sampler::set_interval_from_environment(rate);
+        }
+        if let Some(bytes) = settings.own {
+            pages::set_limit(bytes);
         }
         trigger::configure(&settings.dump);
         if let Some(names) = settings.allocators {
@@ -79,10 +83,13 @@ fn read_environment_here() {
 #[derive(Debug, Default, PartialEq)]
 struct Settings<'a> {
     rate: Option<u64>,
+    own: Option<u64>,
     dump: DumpSettings<'a>,
     allocators: Option<&'a [u8]>,
 }
 
+/// The least that cgoheap itself can do with: the table of stacks begins with 2 MiB, and tables have half.
+const LEAST_OWN: u64 = 16 << 20;
 /// The longest list of allocators, in bytes.
 const MAX_ALLOCATORS: usize = 1024;
 
@@ -143,6 +150,10 @@ fn parse<'a>(text: &'a [u8], complain: &mut dyn FnMut(&'static str, &'a [u8])) -
                     rate <= sampler::MAX_INTERVAL
                 });
                 set(&mut settings.rate, rate)
+            }
+            b"own=" => {
+                let own = parse_size(value, "not a number of bytes from 16MiB on:", &|own| own >= LEAST_OWN);
+                set(&mut settings.own, own)
             }
             b"dump=" => {
                 let prefix = Some(value).filter(|value| (1..=trigger::MAX_PREFIX).contains(&value.len()));
@@ -309,6 +320,16 @@ mod tests {
         assert_eq!(names("allocators="), (None, 1));
         assert_eq!(names("allocators=a\u{1}b"), (None, 1));
         assert_eq!(names(&format!("allocators={}", "x".repeat(1025))), (None, 1));
+    }
+
+    #[test]
+    fn own_memory_has_a_least_bound() {
+        let own = |text: &str| parse(text.as_bytes(), &mut |_, _| ()).own;
+        assert_eq!(own("own=64MiB"), Some(64 << 20));
+        assert_eq!(own("own=16MiB"), Some(16 << 20));
+        assert_eq!(own("rate=1"), None);
+        assert_eq!(own("own=15MiB"), None);
+        assert_eq!(complaint("own=15MiB"), Some("not a number of bytes from 16MiB on:"));
     }
 
     fn dumps(text: &str) -> (DumpSettings<'_>, usize) {

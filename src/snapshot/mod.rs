@@ -199,6 +199,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     }
     let _guard = Guard::enter();
     crate::record::settings::read_environment_once();
+    blocks::tidy();
     // Stacks that appear from here on belong to the next snapshot.
     let stack_count = stacks::end_of_ids();
     let classes = if filter.by_age { Age::ALL.len() } else { 1 };
@@ -294,7 +295,7 @@ fn objects_of(stacks: &[StackRecord]) -> Vec<Object> {
             }
         }
     }
-    let ids = (0u16..).zip(seen).filter(|(_, seen)| *seen);
+    let ids = (0..=u16::MAX).zip(seen).filter(|(_, seen)| *seen);
     ids.filter_map(|(id, _)| objects::describe(ObjectId(id))).collect()
 }
 

@@ -86,6 +86,7 @@ pub fn read() -> Stats {
     use crate::tables::weight::{margin95, whole_objects};
     use crate::{record::sampler, sys::pages, tables::blocks, tables::stacks, unwind};
     let _guard = crate::sys::guard::Guard::enter();
+    blocks::tidy();
     let live = blocks::totals();
     let peak = crate::tables::peak::last();
     let mut stats = Stats {

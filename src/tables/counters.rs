@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::sys::pages;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
         /// The process's counters of what was lost or corrected; see [`Lost`] for a copy of them.
@@ -18,7 +20,8 @@ macro_rules! counters {
         impl Counters {
             /// A copy of all counters, each read for itself.
             pub(crate) fn read(&self) -> Lost {
-                Lost { $($name: self.$name.load(Relaxed),)* }
+                let counted = Lost { $($name: self.$name.load(Relaxed),)* };
+                Lost { own_memory_refused: pages::refused(), ..counted }
             }
         }
 
@@ -36,8 +39,8 @@ counters! {
     samples_no_memory: "samples dropped: no memory for our tables",
     /// Samples dropped: a lock of ours was held for too long (by a thread that was stopped, or across a fork).
     samples_lock_busy: "samples dropped: table busy",
-    /// Samples recorded on `[stacks beyond the limit]`: the table of distinct stacks is full.
-    stacks_table_full: "samples without a stack: stack table full",
+    /// Samples whose stack was shortened, or that are without one: the table of distinct stacks is full.
+    stacks_table_full: "stacks shortened or left out: stack table full",
     /// Frees of sampled blocks that could not be recorded; healed when the address is handed out again.
     frees_lock_busy: "frees not recorded: table busy",
     /// Live samples whose address was handed out again: a free that no hook saw. Corrected, and counted here.
@@ -58,8 +61,11 @@ counters! {
     stacks_bad_go: "stacks cut: goroutine stack not readable",
     /// Stacks that end where an unwind table had to be read, and no stack of ours was free to do it on.
     stacks_no_room: "stacks cut: no room to read an unwind table in",
-    /// Loaded objects beyond what the registry holds: their frames have no mapping.
-    modules_table_full: "loaded objects beyond the registry's limit",
+    /// Frames in loaded objects beyond what the registry holds: unwound, but without names and mapping.
+    modules_table_full: "frames without names: registry of loaded objects full",
+    /// How often cgoheap asked for more memory than CGOHEAP=own= allows it. What that cost, other counters say. (Counted by
+    /// [`pages`], which knows.)
+    own_memory_refused: "requests of cgoheap's own for memory beyond CGOHEAP=own=",
 }
 
 impl Counters {

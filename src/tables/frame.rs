@@ -102,6 +102,8 @@ pub enum End {
     BadGoStack = 7,
     /// No stack of ours was free to read an unwind table on: see [`crate::sys::spare_stack`].
     NoRoom = 8,
+    /// The table of stacks is full: of this stack the innermost frames and the Go caller are kept.
+    TableFull = 9,
 }
 
 impl End {
@@ -116,6 +118,7 @@ impl End {
             6 => End::GoFramesOff,
             7 => End::BadGoStack,
             8 => End::NoRoom,
+            9 => End::TableFull,
             _ => End::BadUnwindInfo,
         }
     }
@@ -132,6 +135,7 @@ impl End {
             End::GoFramesOff => Some("Go frames are off"),
             End::BadGoStack => Some("goroutine stack not readable"),
             End::NoRoom => Some("no room to read an unwind table in"),
+            End::TableFull => Some("stack table full"),
         }
     }
 }
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_end_survives_its_number() {
-        for value in 0..=7u8 {
+        for value in 0..=9u8 {
             assert_eq!(End::from_u8(value) as u8, value);
         }
     }

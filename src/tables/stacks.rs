@@ -2,8 +2,9 @@
 //!
 //! A chained hash table of records that are only ever added: looking one up takes no lock, adding one is a
 //! compare-and-swap. Two threads that add the same stack at the same time waste one record. Memory comes from the arena
-//! and is not given back, so a program's stacks cost what its distinct stacks cost; beyond [`MAX_STACKS`] of them samples
-//! are recorded on stack 0, which has no frames.
+//! and is not given back, so a program's stacks cost what its distinct stacks cost. When the table is nearly full, new stacks
+//! are shortened to their innermost frames and the Go caller, of which there are far fewer; beyond [`MAX_STACKS`] samples are
+//! recorded on stack 0, which has no frames.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{
@@ -23,7 +24,18 @@ use crate::tables::weight::Totals;
 pub const MAX_STACKS: usize = 1 << 18;
 /// Bytes of records kept at most: a parser's recursion has as many deep stacks as inputs.
 pub const MAX_BYTES: u64 = 96 << 20;
+/// How far a stack is cut, the fuller the table is: innermost frames, and Go's from where Go called C. The shorter the fewer
+/// distinct ones there are. Each may take the table to so many sixteenths.
+const SHORTENED: [(usize, usize, usize); 2] = [(8, 4, 15), (2, 1, 16)];
+const WHOLE_SIXTEENTHS: usize = 14;
 const BUCKETS: usize = 1 << 14;
+
+/// Stacks, and bytes of them, when the table is so full. Of a bound on all tables a quarter is for stacks: with no room for its
+/// blocks no stack says anything.
+fn sixteenths(n: usize) -> (usize, u64) {
+    let most_bytes = MAX_BYTES.min(pages::limit_of_tables() / 4);
+    (MAX_STACKS / 16 * n, most_bytes / 16 * n as u64)
+}
 
 /// Where a redirected call stands in the source, as the header handed it over.
 ///
@@ -188,9 +200,42 @@ fn arrays() -> Option<(Pointers, Pointers)> {
     }
 }
 
-/// The record of this stack, added when it is new. Never fails: without memory or beyond the limit it is that of stack
-/// 0, and a counter goes up. Context: hook.
+/// The record of this stack, added when it is new. Never fails: when the table is full it is that of a shortened stack, and without
+/// memory or beyond the limit that of stack 0; then a counter goes up. Context: hook.
 pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Record {
+    if let Some(record) = find_or_add(frames, end, site, sixteenths(WHOLE_SIXTEENTHS)) {
+        return record;
+    }
+    Counters::add(&COUNTERS.stacks_table_full);
+    for (innermost, go, full) in SHORTENED {
+        let mut short = [Frame::go(0); SHORTENED[0].0 + SHORTENED[0].1];
+        let length = shorten(frames, innermost, go, &mut short);
+        let short = short.get(..length).unwrap_or(&[]);
+        if let Some(record) = find_or_add(short, End::TableFull, site, sixteenths(full)) {
+            return record;
+        }
+    }
+    &OVERFLOW
+}
+
+/// Copies the innermost frames and those of Go from where Go called C; says how many they are.
+fn shorten(frames: &[Frame], innermost: usize, go: usize, out: &mut [Frame]) -> usize {
+    let innermost = innermost.min(frames.len());
+    let (near, far) = frames.split_at(innermost);
+    let caller = match near.iter().any(|frame| frame.is_go()) {
+        true => &[],
+        false => far
+            .iter()
+            .position(|frame| frame.is_go())
+            .map_or(&[][..], |at| &far[at..]),
+    };
+    let kept = near.iter().chain(caller.iter().take(go));
+    out.iter_mut().zip(kept).map(|(to, from)| *to = *from).count()
+}
+
+/// The record of this stack; `None` when it is new and can't be added, for want of memory or since there are as many stacks, or bytes
+/// of them, as `full` says.
+fn find_or_add(frames: &[Frame], end: End, site: Option<SiteView>, full: (usize, u64)) -> Option<&'static Record> {
     let mut hash = mix(0, end as u64);
     for frame in frames {
         hash = mix(hash, frame.cache_key());
@@ -198,13 +243,8 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
     if let Some(site) = &site {
         hash = mix_bytes(mix_bytes(mix(hash, u64::from(site.line)), site.file), site.function);
     }
-    let Some((buckets, by_id)) = arrays() else {
-        Counters::add(&COUNTERS.stacks_table_full);
-        return &OVERFLOW;
-    };
-    let Some(bucket) = buckets.get((hash >> 40) as usize % BUCKETS) else {
-        return &OVERFLOW;
-    };
+    let (buckets, by_id) = arrays()?;
+    let bucket = buckets.get((hash >> 40) as usize % BUCKETS)?;
     let mut head = bucket.load(Acquire);
     let mut seen = null_mut();
     let mut ours: Option<&'static mut Record> = None;
@@ -216,19 +256,13 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
                 break;
             };
             if record.is(hash, frames, end, site.as_ref()) {
-                return record;
+                return Some(record);
             }
             candidate = record.next;
         }
         let record = match ours.take() {
             Some(record) => record,
-            None => match new_record(hash, frames, end, site) {
-                Some(record) => record,
-                None => {
-                    Counters::add(&COUNTERS.stacks_table_full);
-                    return &OVERFLOW;
-                }
-            },
+            None => new_record(hash, frames, end, site, full)?,
         };
         record.next = head;
         match bucket.compare_exchange(head, record, AcqRel, Acquire) {
@@ -236,7 +270,7 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
                 if let Some(slot) = by_id.get(record.id().0 as usize) {
                     slot.store(record, Release);
                 }
-                return record;
+                return Some(record);
             }
             Err(now) => {
                 seen = head;
@@ -247,9 +281,15 @@ pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Re
     }
 }
 
-fn new_record(hash: u64, frames: &[Frame], end: End, site: Option<SiteView>) -> Option<&'static mut Record> {
+fn new_record(
+    hash: u64,
+    frames: &[Frame],
+    end: End,
+    site: Option<SiteView>,
+    (most, most_bytes): (usize, u64),
+) -> Option<&'static mut Record> {
     let bytes = size_of::<Record>() + size_of_val(frames);
-    if NEXT_ID.load(Relaxed) as usize >= MAX_STACKS || BYTES.load(Relaxed) + bytes as u64 > MAX_BYTES {
+    if NEXT_ID.load(Relaxed) as usize >= most || BYTES.load(Relaxed) + bytes as u64 > most_bytes {
         return None;
     }
     let site = match site {
@@ -306,6 +346,23 @@ pub fn get(id: StackId) -> Option<&'static Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortened_stack_has_the_innermost_frames_and_the_go_caller() {
+        let c = |n| Frame::new(n, crate::tables::frame::ObjectId(1));
+        let go = Frame::go;
+        let mut out = [go(0); 12];
+        let mut short = |frames: &[Frame], innermost| {
+            let length = shorten(frames, innermost, 2, &mut out);
+            out[..length].to_vec()
+        };
+        let frames = [c(1), c(2), c(3), c(4), go(5), go(6), go(7), c(8)];
+        assert_eq!(short(&frames, 2), [c(1), c(2), go(5), go(6)]);
+        assert_eq!(short(&frames, 4), [c(1), c(2), c(3), c(4), go(5), go(6)]);
+        assert_eq!(short(&frames, 5), [c(1), c(2), c(3), c(4), go(5)]);
+        assert_eq!(short(&frames[..3], 2), [c(1), c(2)]);
+        assert_eq!(short(&frames[..1], 2), [c(1)]);
+    }
     use crate::tables::frame::ObjectId;
 
     fn stack(seed: u64, length: u64) -> Vec<Frame> {

@@ -16,7 +16,7 @@ use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
 use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame};
 use crate::tables::hash::mix;
-use crate::tables::objects::Entry;
+use crate::tables::objects::{self, Entry};
 
 type Slice = gimli::EndianSlice<'static, LittleEndian>;
 
@@ -282,6 +282,18 @@ impl Tables {
 #[inline(never)]
 fn rare_step(registers: &Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
     spare_stack::run(|| step_by_table(registers, frame, object, memory)).unwrap_or(Err(End::NoRoom))
+}
+
+/// The same in an object that the registry has no room for; nothing of it is kept. Context: hook.
+#[cold]
+#[inline(never)]
+pub fn step_unnumbered(registers: &mut Registers, frame: Frame, memory: &mut StackMemory) -> Result<(), End> {
+    let step = || {
+        let object = objects::describe_unnumbered(frame.call_address()).ok_or(End::NoUnwindInfo)?;
+        step_by_table(registers, frame, &object, memory)
+    };
+    *registers = spare_stack::run(step).ok_or(End::NoRoom)??;
+    Ok(())
 }
 
 fn step_by_table(

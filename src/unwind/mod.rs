@@ -106,20 +106,18 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
         if !object.is_some_and(|object| (object.map_start..object.map_end).contains(&ip)) {
             object = objects::find(ip.wrapping_sub(1));
         }
-        let Some(entry) = object else {
-            // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
-            return if out.push(Frame::new(ip, ObjectId::UNKNOWN)) {
-                End::NoUnwindInfo
-            } else {
-                End::TooDeep
-            };
-        };
-        let frame = Frame::new(ip, entry.id);
+        let frame = Frame::new(ip, object.map_or(ObjectId::UNKNOWN, |entry| entry.id));
         if !out.push(frame) {
             return End::TooDeep;
         }
         let below = registers.sp;
-        match cfi::step(&mut registers, frame, entry, memory) {
+        let step = match object {
+            Some(entry) => cfi::step(&mut registers, frame, entry, memory),
+            None if objects::is_held(frame.call_address()) => cfi::step_unnumbered(&mut registers, frame, memory),
+            // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
+            None => return End::NoUnwindInfo,
+        };
+        match step {
             Ok(()) => {
                 // Only a signal frame leads down, or over a hole: a handler on a stack of its own interrupted another.
                 // (Bounded, since two broken frames could lead to each other.)
@@ -130,7 +128,7 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
                     }
                 }
             }
-            Err(End::NoUnwindInfo) if go::is_copied_boundary(ip, entry) => {
+            Err(End::NoUnwindInfo) if object.is_some_and(|entry| go::is_copied_boundary(ip, entry)) => {
                 out.pop(); // asmcgocall itself is not shown
                 match go::walk(registers.sp, memory, out) {
                     go::GoWalk::End(end) => return end,

@@ -50,6 +50,7 @@ func ReadStats() Stats {
 	s.Lost.StacksBadGo = uint64(c.stacks_bad_go)
 	s.Lost.StacksNoRoom = uint64(c.stacks_no_room)
 	s.Lost.ModulesTableFull = uint64(c.modules_table_full)
+	s.Lost.OwnMemoryRefused = uint64(c.own_memory_refused)
 	return s
 }
 

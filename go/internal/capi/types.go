@@ -39,6 +39,7 @@ type Lost struct {
 	StacksBadGo         uint64
 	StacksNoRoom        uint64
 	ModulesTableFull    uint64
+	OwnMemoryRefused    uint64
 }
 
 // Stack holds the totals of one stack on the C side; ID is its number as long as the process runs.

@@ -40,13 +40,16 @@ const EMPTY: SampledAlloc = SampledAlloc {
 const SHARDS: usize = 256;
 const FIRST_CAPACITY_BITS: u32 = 3;
 /// Tables smaller than a page come from the arena: with a page each, the first samples of a program would cost it 256
-/// system calls and page faults. They are not given back, which wastes at most as much again.
+/// system calls and page faults. They are not given back, which wastes at most as much again; the largest of them is used again
+/// when the shard has shrunk to it.
 const ARENA_CAPACITY_BITS: u32 = 6;
 
 struct Shard {
     /// `capacity` entries from the arena or pages::map, or dangling when capacity is 0.
     entries: NonNull<SampledAlloc>,
     capacity_bits: u32,
+    /// The shard's table of ARENA_CAPACITY_BITS, if it has had one.
+    from_arena: Option<NonNull<u8>>,
     length: usize,
     live_objects_fixed: u64,
     live_bytes: u64,
@@ -92,6 +95,7 @@ impl Shard {
         Shard {
             entries: NonNull::dangling(),
             capacity_bits: 0,
+            from_arena: None,
             length: 0,
             live_objects_fixed: 0,
             live_bytes: 0,
@@ -138,20 +142,37 @@ impl Shard {
         } else {
             self.capacity_bits + 1
         };
+        self.move_to(bits)
+    }
+
+    /// Gives memory back when an eighth of the table is in use or less: it is then a quarter of the half that it moves to.
+    fn shrink_if_sparse(&mut self) {
+        if self.capacity_bits > ARENA_CAPACITY_BITS && self.length * 8 <= 1 << self.capacity_bits {
+            // Without memory for the smaller one, the larger one stays.
+            let _ = self.move_to(self.capacity_bits - 1);
+        }
+    }
+
+    /// Moves the entries to a table of this size, which has room for them. `None`, and nothing has changed, without memory.
+    fn move_to(&mut self, bits: u32) -> Option<()> {
         let size = size_of::<SampledAlloc>();
-        let memory = if bits <= ARENA_CAPACITY_BITS {
-            ARENA.allocate(size << bits)?
-        } else {
-            pages::map(size << bits)?
+        let memory = match self.from_arena {
+            Some(memory) if bits == ARENA_CAPACITY_BITS => memory,
+            _ if bits <= ARENA_CAPACITY_BITS => ARENA.allocate(size << bits)?,
+            _ => pages::map(size << bits)?,
         };
-        let mut larger = Shard {
+        let mut other = Shard {
             entries: memory.cast(),
             capacity_bits: bits,
             ..Shard::new()
         };
+        if bits == ARENA_CAPACITY_BITS {
+            self.from_arena = Some(memory);
+            other.slots().fill(EMPTY);
+        }
         for entry in self.slots().iter().filter(|entry| entry.address != 0) {
-            if let Err(at) = larger.probe(entry.address)
-                && let Some(slot) = larger.slots().get_mut(at)
+            if let Err(at) = other.probe(entry.address)
+                && let Some(slot) = other.slots().get_mut(at)
             {
                 *slot = *entry;
             }
@@ -160,7 +181,7 @@ impl Shard {
             // SAFETY: our own old mapping of that size.
             unsafe { pages::unmap(self.entries.cast(), size << self.capacity_bits) };
         }
-        (self.entries, self.capacity_bits) = (larger.entries, bits);
+        (self.entries, self.capacity_bits) = (other.entries, bits);
         Some(())
     }
 
@@ -205,6 +226,7 @@ impl Shard {
         self.close_gap(at);
         self.filter.remove(&FILTER, address);
         self.remove_totals(&entry);
+        self.shrink_if_sparse();
         Some(entry)
     }
 
@@ -339,6 +361,21 @@ impl Pending {
         self.0
             .iter()
             .any(|slot| slot.compare_exchange(0, address, AcqRel, Relaxed).is_ok())
+    }
+}
+
+/// Lets the filter move to the size that the live samples need, which else goes on with the samples that come and go; gives back what
+/// earlier moves have left. Context: outside hooks.
+pub fn tidy() {
+    const ENOUGH: usize = 4 * SHARDS;
+    for _ in 0..ENOUGH {
+        let Some(mut moving) = MOVING.try_lock() else { return };
+        let (live, now) = (LIVE.load(Relaxed), monotonic_coarse_nanos());
+        moving.clear_old(now);
+        if FILTER.fits(live) {
+            return;
+        }
+        moving.step(&FILTER, live, now, SHARDS, carry_over);
     }
 }
 
@@ -676,6 +713,27 @@ mod tests {
         (count..count + 2000).for_each(|n| assert!(insert(entry(address(n), 1))));
         assert!(FILTER.fits(LIVE.load(Relaxed)), "nor does the parent's");
         drain((0..count + 2000).map(address));
+    }
+
+    #[test]
+    fn tables_shrink_when_what_they_held_is_gone() {
+        let _turn = TURN.lock().unwrap_or_else(|failed| failed.into_inner());
+        let address = |n: u64| 0x4000_0000_0000 + n * 48;
+        let capacity = || TABLE.iter().map(|shard| shard.lock().slots().len()).sum::<usize>();
+        for _ in 0..3 {
+            (0..300_000).for_each(|n| assert!(insert(entry(address(n), 1))));
+            assert!(capacity() >= 300_000);
+            (0..300_000).for_each(|n| assert!(remove(address(n), true).is_some()));
+            assert!(
+                capacity() <= SHARDS << ARENA_CAPACITY_BITS,
+                "{} entries have room",
+                capacity()
+            );
+        }
+        while !FILTER.fits(0) {
+            MOVING.lock().clear_old(u64::MAX); // as after ten seconds
+            tidy();
+        }
     }
 
     proptest! {

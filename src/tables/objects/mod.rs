@@ -33,8 +33,8 @@ use crate::tables::frame::ObjectId;
 use crate::tables::hash::mix;
 
 /// Objects that the registry holds at most; what is loaded beyond has no mapping in the profile.
-pub const MAX_OBJECTS: usize = 4096;
-const BUCKETS: usize = 1024;
+pub const MAX_OBJECTS: usize = ObjectId::GO.0 as usize;
+const BUCKETS: usize = 4096;
 const LONGEST_PATH: usize = 4096;
 
 /// A loaded object that some frame lay in.
@@ -85,6 +85,26 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What the loader says, without a number.
+    fn of(loaded: &Loaded, next: *mut Entry) -> Entry {
+        Entry {
+            identity: loaded.identity,
+            next,
+            id: ObjectId::UNKNOWN,
+            map_start: loaded.map_start,
+            map_end: loaded.map_end,
+            exec_start: loaded.map_start,
+            exec_end: loaded.map_end,
+            exec_offset: 0,
+            load_bias: loaded.load_bias,
+            unwind_header: &[],
+            unwind_limit: 0,
+            path: &[],
+            build_id: &[],
+            build_id_at: 0,
+        }
+    }
+
     /// Whether all of `addresses` lies in the object's executable segment.
     pub fn has_code(&self, addresses: Range<u64>) -> bool {
         addresses.start < addresses.end && self.exec_start <= addresses.start && addresses.end <= self.exec_end
@@ -204,10 +224,27 @@ pub fn find(address: u64) -> Option<&'static Entry> {
     }
 }
 
+/// Whether a loaded object holds `address`. Context: hook.
+#[inline(never)] // its room is not to be part of a walk's
+pub fn is_held(address: u64) -> bool {
+    ask_loader(address).is_some()
+}
+
+/// The object that holds `address` now, described for this one walk: what there is for an object when the registry is full. It
+/// can be unwound, but has no number, no name and no mapping in the profile. Context: hook.
+#[cold]
+pub fn describe_unnumbered(address: u64) -> Option<Entry> {
+    let loaded = ask_loader(address)?;
+    let mut entry = Entry::of(&loaded, null_mut());
+    read_program_headers(&loaded, &mut entry, false);
+    static_program::add_tables(&loaded, &mut entry);
+    Some(entry)
+}
+
 #[inline(never)] // its room is not to be part of a walk's
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
-    let bucket = &BUCKET[(loaded.identity >> 54) as usize % BUCKETS];
+    let bucket = &BUCKET[(loaded.identity >> 50) as usize % BUCKETS];
     let head = bucket.load(Acquire);
     in_chain(head, &loaded).or_else(|| add(&loaded, bucket, head))
 }
@@ -265,23 +302,9 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     if NEXT_ID.load(Relaxed) as usize >= MAX_OBJECTS {
         return None;
     }
-    let mut entry = Entry {
-        identity: loaded.identity,
-        next,
-        id: ObjectId::UNKNOWN,
-        map_start: loaded.map_start,
-        map_end: loaded.map_end,
-        exec_start: loaded.map_start,
-        exec_end: loaded.map_end,
-        exec_offset: 0,
-        load_bias: loaded.load_bias,
-        unwind_header: &[],
-        unwind_limit: 0,
-        path: ARENA.copy_bytes(loaded.path())?,
-        build_id: &[],
-        build_id_at: 0,
-    };
-    read_program_headers(loaded, &mut entry);
+    let mut entry = Entry::of(loaded, next);
+    entry.path = ARENA.copy_bytes(loaded.path())?;
+    read_program_headers(loaded, &mut entry, true);
     static_program::add_tables(loaded, &mut entry);
     let entry = ARENA.place(entry)?;
     let id = NEXT_ID.fetch_add(1, Relaxed);
@@ -293,8 +316,9 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
 }
 
 /// Fills in what the ELF program headers say, read from the object's own memory. Without an ELF header at the start of
-/// the mapping the whole mapping stays one executable segment, without unwind tables.
-fn read_program_headers(loaded: &Loaded, entry: &mut Entry) {
+/// the mapping the whole mapping stays one executable segment, without unwind tables. The build id is copied only for an entry
+/// that stays.
+fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
     // SAFETY: the first segment of a loaded object is mapped from its file's start and is at least a page.
     let header = unsafe { &*(loaded.map_start as *const libc::Elf64_Ehdr) };
     if header.e_ident.get(..4) != Some(b"\x7fELF") || header.e_phentsize as usize != size_of::<libc::Elf64_Phdr>() {
@@ -322,7 +346,7 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry) {
                     entry.unwind_limit = end;
                 }
             }
-            libc::PT_NOTE if inside => {
+            libc::PT_NOTE if inside && stays => {
                 // SAFETY: the note segment lies in the mapped object.
                 let notes = unsafe { core::slice::from_raw_parts(start as *const u8, segment.p_memsz as usize) };
                 if let Some(id) = build_id(notes) {
@@ -359,6 +383,12 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
         }
         notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
     }
+}
+
+/// Gives out all numbers: what is found from now on is new to a full registry.
+#[doc(hidden)]
+pub fn fill_for_test() {
+    NEXT_ID.store(MAX_OBJECTS as u32, Relaxed);
 }
 
 /// What the profile needs of object `id`. Context: outside hooks.

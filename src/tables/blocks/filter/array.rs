@@ -163,9 +163,9 @@ impl Array {
         }
     }
 
-    /// Before an array that has been cleared is written to again.
-    pub(super) fn use_again(self) {
+    /// Before an array that has been cleared is written to again; `None` without memory.
+    pub(super) fn use_again(self) -> Option<()> {
         let (used, kept) = self.used_and_kept();
-        pages::use_again(used - kept);
+        pages::use_again(used - kept)
     }
 }

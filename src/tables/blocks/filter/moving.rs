@@ -102,7 +102,7 @@ impl Moving {
             return None;
         }
         match known.array {
-            Some(array) => array.use_again(),
+            Some(array) => array.use_again()?,
             None => known.array = Some(Array::new(bits_of(size))?),
         }
         known.array.map(|array| (array, 0))
