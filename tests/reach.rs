@@ -187,6 +187,7 @@ fn errno_of_a_whole_process_is_the_one_of_libc() {
 const AT_START: &[(&str, &str)] = &[
     ("_dl_find_object", "as in hooks"),
     ("bcmp", COMPILERS),
+    ("memcpy", COMPILERS),
     ("strlen", COMPILERS),
     ("getauxval", "reads what the kernel gave the process"),
     (
@@ -202,7 +203,6 @@ const AT_START: &[(&str, &str)] = &[
     ("mmap", STATIC),
     ("munmap", STATIC),
     ("open", STATIC),
-    ("qsort", STATIC),
 ];
 const STATIC: &str = "a fully static program alone looks for its unwind tables, and nothing is preloaded into it";
 

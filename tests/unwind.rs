@@ -11,7 +11,7 @@ use cgoheap::internals::profile::Symbolizer;
 use cgoheap::internals::profile::symbols::ProcessSymbols;
 use cgoheap::internals::record::sampler;
 use cgoheap::internals::snapshot::{self, Filter};
-use support::run;
+use support::{each_build, run, shared_library, succeed};
 
 #[test]
 fn stacks_agree_with_the_compilers_unwinder_for_every_shape_of_frame() {
@@ -53,12 +53,41 @@ fn recursion_beyond_what_is_kept_is_cut_and_counted() {
 }
 
 #[test]
+fn stacks_agree_with_the_compilers_unwinder_for_tables_that_no_compiler_writes() {
+    for options in [&["-O1"][..], &["-O2", "-fomit-frame-pointer"]] {
+        run("rare_tables.c", options);
+    }
+}
+
+#[test]
+fn tables_are_found_wherever_a_library_has_them() {
+    for options in [
+        &["-Wl,--no-eh-frame-hdr"][..],
+        &["-Wl,--no-eh-frame-hdr", "-Wl,-z,noseparate-code"],
+        &["-DWRITABLE_TABLES"],
+        &["-DWRITABLE_TABLES", "-Wl,--no-eh-frame-hdr"],
+        &["-DELSEWHERE", "-Wl,--section-start=.elsewhere=0x4000000"],
+        &[
+            "-DELSEWHERE",
+            "-Wl,--section-start=.elsewhere=0x4000000",
+            "-Wl,--no-eh-frame-hdr",
+        ],
+    ] {
+        let options = [&["-DNAME_LEAF=leaf"], options].concat();
+        let library = shared_library("plugin.c", &options);
+        each_build("odd_tables.c", &["-O1"], |command| {
+            succeed(command.arg(&library));
+        });
+    }
+}
+
+#[test]
 fn frames_of_any_size_are_followed_on_a_threads_own_stack() {
     run("large_frames.c", &["-O1"]);
 }
 
 #[test]
-fn a_stack_ends_cleanly_at_code_without_tables() {
+fn a_stack_goes_on_by_the_frame_pointer_through_code_without_tables_or_ends_cleanly() {
     run("no_table.c", &["-O2"]);
 }
 

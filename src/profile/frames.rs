@@ -25,7 +25,8 @@
 //!    and wrappers that Go's compiler wrote are cut as Go's own profiles do.
 //! 4. **Stubs.** What cgo generates for a call, a C function and up to two Go functions, becomes one frame `C.x`, at the line of
 //!    the Go code that wrote `C.x`.
-//! 5. **End.** A stack that was cut short has a last frame that says why; one without frames says so too.
+//! 5. **Marks.** Where the caller of a frame was found by the frame pointer, for want of an unwind table, a line between the two says so.
+//! 6. **End.** A stack that was cut short has a last frame that says why; one without frames says so too.
 //!
 //! Nothing else is ever cut: the user's frames on both sides stay. A stack of which nothing would be left keeps its
 //! last frame.
@@ -100,14 +101,17 @@ pub(super) fn places(record: &StackRecord, names: &Names) -> Vec<Place> {
 
 /// A frame that exists in no program.
 fn made(text: &str) -> Place {
-    let line = Line {
+    Place {
+        frame: None,
+        lines: [made_line(text)].into(),
+    }
+}
+
+fn made_line(text: &str) -> Line {
+    Line {
         function: text.to_owned(),
         system_name: text.to_owned(),
         ..Line::default()
-    };
-    Place {
-        frame: None,
-        lines: [line].into(),
     }
 }
 
@@ -165,6 +169,14 @@ impl Stack<'_> {
             first = 1;
         }
         for (at, lines) in self.lines.iter().enumerate().skip(first) {
+            if let Some(mark) = self.record.frames[at].mark() {
+                let line = made_line(mark);
+                rows.push(Row {
+                    at: None,
+                    shown: Shown::Made(line),
+                });
+                continue;
+            }
             let at = Some(at);
             if lines.is_empty() {
                 rows.push(Row { at, shown: Shown::Bare });

@@ -166,7 +166,7 @@ fn name_frames(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Sym
     // would make a vector of all frames of all stacks first, which are a hundred times as many.
     let mut frames = BTreeSet::new();
     for record in &snapshot.stacks {
-        frames.extend(record.frames.iter().copied());
+        frames.extend(record.frames.iter().copied().filter(|frame| frame.mark().is_none()));
     }
     frames
         .into_iter()

@@ -19,7 +19,7 @@ use crate::tables::weight::Totals;
 use crate::unwind::{self, scratch};
 
 /// Records the allocation of `size` bytes at `block`, if the sampler picks it; `site` is asked only then. Context: hook.
-pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl FnOnce() -> Option<SiteView<'a>>) {
+pub fn record<'a>(block: *mut c_void, size: usize, mut caller: Registers, site: impl FnOnce() -> Option<SiteView<'a>>) {
     if Guard::is_held() {
         return;
     }
@@ -39,7 +39,7 @@ pub fn record<'a>(block: *mut c_void, size: usize, caller: Registers, site: impl
         return;
     };
     // SAFETY: as above. The unwinder uses the stack bounds only.
-    let end = unwind::capture(caller, unsafe { &mut *thread::state() }, &mut stack);
+    let end = unwind::capture(&mut caller, unsafe { &mut *thread::state() }, &mut stack);
     count_end(end);
     let record = stacks::intern(stack.frames(), end, site());
     drop(stack);

@@ -26,6 +26,6 @@ mod os;
 pub mod spare_stack;
 pub mod thread;
 
-pub use self::arch::{call, float, go_layout, registers};
+pub use self::arch::{call, call_site, float, go_layout, registers};
 pub use self::libc::{environment, errno, loaded_object, own_names, stack_top};
 pub use self::os::{clock, futex, mapped_files, pages, process, readable, rename, signals, stderr};

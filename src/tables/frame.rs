@@ -43,6 +43,9 @@ const _: () = assert!(
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 
 impl Frame {
+    /// No frame: it stands between two, of which the outer was found by the frame pointer, since no unwind table covers the inner.
+    pub const BY_FRAME_POINTER: Frame = Frame::new(1, ObjectId::UNKNOWN);
+
     /// A frame of native code that returned to `return_address` inside `object`.
     pub const fn new(return_address: u64, object: ObjectId) -> Frame {
         Frame((return_address & ADDRESS_MASK) | ((object.0 as u64) << ADDRESS_BITS))
@@ -71,6 +74,11 @@ impl Frame {
     /// The whole word: a key that no other address and no other object has. Never 0 for a frame in a known object.
     pub const fn cache_key(self) -> u64 {
         self.0
+    }
+
+    /// What a person reads for a mark between frames; `None` for a frame.
+    pub fn mark(self) -> Option<&'static str> {
+        (self == Frame::BY_FRAME_POINTER).then_some("[by frame pointer]")
     }
 
     /// Whether the Go side names this frame.

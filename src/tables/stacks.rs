@@ -200,6 +200,20 @@ fn arrays() -> Option<(Pointers, Pointers)> {
     }
 }
 
+/// In four rows at once, since one has to wait for each of its products.
+fn hash_of(frames: &[Frame], end: End) -> u64 {
+    let mut rows = [mix(0, end as u64), 1, 2, 3];
+    let (fours, rest) = frames.as_chunks::<4>();
+    for four in fours {
+        for (row, frame) in rows.iter_mut().zip(four) {
+            *row = mix(*row, frame.cache_key());
+        }
+    }
+    let [first, others @ ..] = rows;
+    let hash = rest.iter().fold(first, |hash, frame| mix(hash, frame.cache_key()));
+    others.into_iter().fold(hash, mix)
+}
+
 /// The record of this stack, added when it is new. Never fails: when the table is full it is that of a shortened stack, and without
 /// memory or beyond the limit that of stack 0; then a counter goes up. Context: hook.
 pub fn intern(frames: &[Frame], end: End, site: Option<SiteView>) -> &'static Record {
@@ -236,10 +250,7 @@ fn shorten(frames: &[Frame], innermost: usize, go: usize, out: &mut [Frame]) -> 
 /// The record of this stack; `None` when it is new and can't be added, for want of memory or since there are as many stacks, or bytes
 /// of them, as `full` says.
 fn find_or_add(frames: &[Frame], end: End, site: Option<SiteView>, full: (usize, u64)) -> Option<&'static Record> {
-    let mut hash = mix(0, end as u64);
-    for frame in frames {
-        hash = mix(hash, frame.cache_key());
-    }
+    let mut hash = hash_of(frames, end);
     if let Some(site) = &site {
         hash = mix_bytes(mix_bytes(mix(hash, u64::from(site.line)), site.file), site.function);
     }

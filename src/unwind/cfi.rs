@@ -1,28 +1,23 @@
-//! C frames through the unwind tables (`.eh_frame`) that every object carries, with or without debug information. The tables are read by gimli; what they say of one return address is a [`Rule`] of eight bytes, kept in a
-//! cache that all threads share without a lock.
+//! C frames through the unwind tables (`.eh_frame`) that every object carries, with or without debug information. What they say of
+//! one return address is, as a rule, a [`Rule`] of eight bytes, kept in a cache that all threads share without a lock.
 //!
-//! Only three registers are followed: instruction pointer, stack pointer and frame pointer. That is what compilers'
-//! tables need at a call; a table that computes from another register ends the stack, counted.
+//! A walk follows three registers: instruction pointer, stack pointer and frame pointer. That is what compilers' tables need at
+//! a call. What is rarer is done by the table itself each time ([`by_table`]).
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, LittleEndian, Operation, Pointer, Register, RegisterRule,
-    UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
-};
-
+use super::by_table;
+use super::row::{Cfa, Row, Saved};
 use super::stack_memory::StackMemory;
+use super::stop::Stop;
+use super::tables;
 use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
 use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame};
-use crate::tables::hash::mix;
-use crate::tables::objects::{self, Entry};
+use crate::tables::objects::Entry;
 
-type Slice = gimli::EndianSlice<'static, LittleEndian>;
-
-const FRAME_POINTER: Register = Register(registers::FRAME_POINTER);
-const STACK_POINTER: Register = Register(registers::STACK_POINTER);
-const RETURN_ADDRESS: Register = Register(registers::RETURN_ADDRESS);
+const FRAME_POINTER: u16 = registers::FRAME_POINTER;
+const STACK_POINTER: u16 = registers::STACK_POINTER;
 
 /// What the tables say of one return address, as far as a walk needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,29 +72,27 @@ impl Rule {
     }
 
     /// The rule of a row of the table; `Rare` for whatever does not fit.
-    fn of_row(row: &UnwindTableRow<usize, Storage>) -> Rule {
+    fn of_row(row: &Row) -> Rule {
         const FITS: core::ops::Range<i64> = -(1 << 27)..1 << 27;
-        if let Some(RegisterRule::Undefined) = row.register(RETURN_ADDRESS) {
-            return Rule::Start;
+        const RETURN_ADDRESS: u16 = registers::RETURN_ADDRESS;
+        let saved = |register: u16| row.saved.get(usize::from(register)).copied();
+        match (row.return_address, saved(row.return_address)) {
+            (_, Some(Saved::Undefined)) => return Rule::Start,
+            (RETURN_ADDRESS, Some(Saved::At(RETURN_ADDRESS_AT))) if !row.is_signal => {}
+            _ => return Rule::Rare,
         }
-        let (from_bp, cfa_offset) = match row.cfa() {
-            CfaRule::RegisterAndOffset {
-                register: STACK_POINTER,
-                offset,
-            } if FITS.contains(offset) => (false, *offset as i32),
-            CfaRule::RegisterAndOffset {
-                register: FRAME_POINTER,
-                offset,
-            } if FITS.contains(offset) => (true, *offset as i32),
+        let (from_bp, cfa_offset) = match row.cfa {
+            Cfa::Register(STACK_POINTER, offset) if FITS.contains(&offset) => (false, offset as i32),
+            Cfa::Register(FRAME_POINTER, offset) if FITS.contains(&offset) => (true, offset as i32),
             _ => return Rule::Rare,
         };
-        let bp_saved_at = match row.register(FRAME_POINTER) {
-            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => None,
-            Some(RegisterRule::Offset(offset)) if FITS.contains(&offset) => Some(offset as i32),
+        let bp_saved_at = match saved(FRAME_POINTER) {
+            Some(Saved::Undefined | Saved::Same) => None,
+            Some(Saved::At(offset)) if FITS.contains(&offset) => Some(offset as i32),
             _ => return Rule::Rare,
         };
-        match row.register(RETURN_ADDRESS) {
-            Some(RegisterRule::Offset(RETURN_ADDRESS_AT)) => Rule::Frame {
+        match saved(STACK_POINTER) {
+            Some(Saved::Undefined | Saved::Same | Saved::Is(0)) => Rule::Frame {
                 from_bp,
                 cfa_offset,
                 bp_saved_at,
@@ -118,8 +111,11 @@ const CACHE_SLOTS: usize = 1 << 13;
 static CACHE: Cache = Cache([const { [AtomicU64::new(0), AtomicU64::new(0)] }; CACHE_SLOTS]);
 
 impl Cache {
+    /// By the upper bits of a product (Fibonacci hashing): each step of a walk waits for it.
     fn slot(&self, key: u64) -> &[AtomicU64; 2] {
-        &self.0[(mix(0, key) >> 32) as usize % CACHE_SLOTS]
+        const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+        const SHIFT: u32 = 64 - CACHE_SLOTS.ilog2();
+        &self.0[(key.wrapping_mul(MULTIPLIER) >> SHIFT) as usize % CACHE_SLOTS]
     }
 
     #[inline]
@@ -142,7 +138,12 @@ impl Cache {
 /// In place, and inlined into the loop: registers that are handed from one place in memory to another cost more than all
 /// the rest (a load of two words at once has to wait for the two stores of one).
 #[inline(always)]
-pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<(), End> {
+pub(super) fn step(
+    registers: &mut Registers,
+    frame: Frame,
+    object: &Entry,
+    memory: &mut StackMemory,
+) -> Result<(), Stop> {
     let rule = match CACHE.get(frame.cache_key()) {
         Some(rule) => rule,
         None => new_rule(frame, object)?,
@@ -157,26 +158,28 @@ pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mu
             let cfa = base.wrapping_add_signed(i64::from(cfa_offset));
             // The stack grows down: a caller's frame lies above, or the table (or the register) is wrong.
             if cfa <= registers.sp {
-                return Err(End::BadUnwindInfo);
+                return Err(Stop::At(End::BadUnwindInfo));
             }
             let ip = memory
                 .read(cfa.wrapping_add_signed(RETURN_ADDRESS_AT))
-                .ok_or(End::UnreadableStack)?;
+                .ok_or(Stop::At(End::UnreadableStack))?;
             let bp = match bp_saved_at {
                 None => registers.bp,
                 Some(offset) => memory
                     .read(cfa.wrapping_add_signed(i64::from(offset)))
-                    .ok_or(End::UnreadableStack)?,
+                    .ok_or(Stop::At(End::UnreadableStack))?,
             };
             registers.ip = ip;
             registers.sp = cfa;
             registers.bp = bp;
             Ok(())
         }
-        Rule::Start => Err(End::Complete),
-        Rule::NoTable => Err(End::NoUnwindInfo),
+        Rule::Start => Err(Stop::At(End::Complete)),
+        Rule::NoTable => Err(Stop::NoTable),
         Rule::Rare => {
-            *registers = rare_step(registers, frame, object, memory)?;
+            let mut caller = *registers; // a copy, so that the walk's own may stay in the processor's registers
+            by_table::step(&mut caller, frame, object, memory)?;
+            *registers = caller;
             Ok(())
         }
     }
@@ -185,251 +188,18 @@ pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mu
 #[cold]
 #[inline(never)]
 fn new_rule(frame: Frame, object: &Entry) -> Result<Rule, End> {
-    let found = spare_stack::run(|| look_up(frame.call_address(), object, Rule::of_row)).ok_or(End::NoRoom)?;
-    let rule = found?.unwrap_or(Rule::NoTable);
+    let rule = spare_stack::run(|| read_rule(frame.call_address(), object)).ok_or(End::NoRoom)??;
     CACHE.put(frame.cache_key(), rule);
     Ok(rule)
 }
 
-/// Room for gimli to run a table's program in, on a spare stack: some 2 KiB. Tables save one row while they describe another.
-struct Storage;
-impl UnwindContextStorage<usize> for Storage {
-    type Rules = [(Register, RegisterRule<usize>); registers::TABLE_REGISTERS];
-    type Stack = [UnwindTableRow<usize, Storage>; 3];
-}
-
-/// Finds the row of `object`'s tables for `address` and hands it to `with`. `Ok(None)`: no table covers the address.
-#[cold]
-#[inline(never)] // its room must not be part of every walk's frame
-fn look_up<T>(
-    address: u64,
-    object: &Entry,
-    with: impl FnOnce(&UnwindTableRow<usize, Storage>) -> T,
-) -> Result<Option<T>, End> {
-    let Some(tables) = Tables::of(object) else {
-        return Ok(None);
+fn read_rule(address: u64, object: &Entry) -> Result<Rule, End> {
+    let Some(found) = tables::find(object, address)? else {
+        return Ok(Rule::NoTable);
     };
-    let Some((fde, _)) = tables.fde(address)? else {
-        return Ok(None);
-    };
-    let mut context: UnwindContext<usize, Storage> = UnwindContext::new_in();
-    match fde.unwind_info_for_address(&tables.eh_frame, &tables.bases, &mut context, address) {
-        Ok(row) => Ok(Some(with(row))),
-        Err(gimli::Error::NoUnwindInfoForAddress) => Ok(None),
-        Err(_) => Err(End::BadUnwindInfo),
-    }
-}
-
-/// The unwind tables of a loaded object, where they lie in memory.
-struct Tables {
-    header: gimli::ParsedEhFrameHdr<Slice>,
-    eh_frame: EhFrame<Slice>,
-    eh_frame_start: u64,
-    bases: BaseAddresses,
-}
-
-type Fde = gimli::FrameDescriptionEntry<Slice>;
-
-impl Tables {
-    fn of(object: &Entry) -> Option<Tables> {
-        if object.unwind_header.is_empty() {
-            return None;
-        }
-        let header_start = object.unwind_header.as_ptr() as u64;
-        let bases = BaseAddresses::default().set_eh_frame_hdr(header_start);
-        let header = EhFrameHdr::new(object.unwind_header, LittleEndian)
-            .parse(&bases, 8)
-            .ok()?;
-        let Pointer::Direct(eh_frame_start) = header.eh_frame_ptr() else {
-            return None;
-        };
-        if !(object.map_start..object.unwind_limit).contains(&eh_frame_start) {
-            return None;
-        }
-        let length = (object.unwind_limit - eh_frame_start) as usize;
-        // SAFETY: from .eh_frame to the end of the segment that holds the tables; the object is loaded, since one of its
-        // frames is on the stack that we walk.
-        let bytes = unsafe { core::slice::from_raw_parts(eh_frame_start as *const u8, length) };
-        Some(Tables {
-            header,
-            eh_frame: EhFrame::new(bytes, LittleEndian),
-            eh_frame_start,
-            bases: bases.set_eh_frame(eh_frame_start),
-        })
-    }
-
-    /// The entry that covers `address`, and whether it describes a signal frame.
-    fn fde(&self, address: u64) -> Result<Option<(Fde, bool)>, End> {
-        let Some(table) = self.header.table() else {
-            return Ok(None);
-        };
-        let Ok(Pointer::Direct(entry)) = table.lookup(address, &self.bases) else {
-            return Ok(None);
-        };
-        let offset = entry.checked_sub(self.eh_frame_start).ok_or(End::BadUnwindInfo)? as usize;
-        let fde = self
-            .eh_frame
-            .fde_from_offset(&self.bases, gimli::EhFrameOffset(offset), EhFrame::cie_from_offset)
-            .map_err(|_| End::BadUnwindInfo)?;
-        let signal = fde.is_signal_trampoline();
-        Ok(fde.contains(address).then_some((fde, signal)))
-    }
-}
-
-/// A step by the table itself: signal frames, whose registers the kernel saved on the stack, and frames that realign
-/// the stack.
-#[cold]
-#[inline(never)]
-fn rare_step(registers: &Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<Registers, End> {
-    spare_stack::run(|| step_by_table(registers, frame, object, memory)).unwrap_or(Err(End::NoRoom))
-}
-
-/// The same in an object that the registry has no room for; nothing of it is kept. Context: hook.
-#[cold]
-#[inline(never)]
-pub fn step_unnumbered(registers: &mut Registers, frame: Frame, memory: &mut StackMemory) -> Result<(), End> {
-    let step = || {
-        let object = objects::describe_unnumbered(frame.call_address()).ok_or(End::NoUnwindInfo)?;
-        step_by_table(registers, frame, &object, memory)
-    };
-    *registers = spare_stack::run(step).ok_or(End::NoRoom)??;
-    Ok(())
-}
-
-fn step_by_table(
-    registers: &Registers,
-    frame: Frame,
-    object: &Entry,
-    memory: &mut StackMemory,
-) -> Result<Registers, End> {
-    let tables = Tables::of(object).ok_or(End::BadUnwindInfo)?;
-    let (fde, signal) = tables.fde(frame.call_address())?.ok_or(End::NoUnwindInfo)?;
-    let mut context: UnwindContext<usize, Storage> = UnwindContext::new_in();
-    let row = fde
-        .unwind_info_for_address(&tables.eh_frame, &tables.bases, &mut context, frame.call_address())
-        .map_err(|_| End::BadUnwindInfo)?;
-    let cfa = match row.cfa() {
-        CfaRule::RegisterAndOffset { register, offset } => registers
-            .get(*register)
-            .ok_or(End::BadUnwindInfo)?
-            .wrapping_add_signed(*offset),
-        CfaRule::Expression(expression) => evaluate(&tables, *expression, &fde, registers, None, memory)?,
-    };
-    let mut value = |register: Register, same: Option<u64>| -> Result<u64, End> {
-        match row.register(register).unwrap_or(RegisterRule::SameValue) {
-            RegisterRule::Undefined | RegisterRule::SameValue => same.ok_or(End::Complete),
-            RegisterRule::Offset(offset) => memory.read(cfa.wrapping_add_signed(offset)).ok_or(End::UnreadableStack),
-            RegisterRule::ValOffset(offset) => Ok(cfa.wrapping_add_signed(offset)),
-            RegisterRule::Register(other) => registers.get(other).ok_or(End::BadUnwindInfo),
-            RegisterRule::Expression(expression) => {
-                let at = evaluate(&tables, expression, &fde, registers, Some(cfa), memory)?;
-                memory.read(at).ok_or(End::UnreadableStack)
-            }
-            RegisterRule::ValExpression(expression) => {
-                evaluate(&tables, expression, &fde, registers, Some(cfa), memory)
-            }
-            _ => Err(End::BadUnwindInfo),
-        }
-    };
-    let ip = value(RETURN_ADDRESS, None)?;
-    let bp = value(FRAME_POINTER, Some(registers.bp))?;
-    let sp = value(STACK_POINTER, Some(cfa))?;
-    if signal {
-        // The interrupted instruction itself; and the program may have been on another stack than the handler is, above
-        // or below it in memory: whether it can be read is the caller's question.
-        return Ok(Registers {
-            ip: ip.saturating_add(1),
-            sp,
-            bp,
-        });
-    }
-    if sp <= registers.sp {
-        return Err(End::BadUnwindInfo);
-    }
-    Ok(Registers { ip, sp, bp })
-}
-
-impl Registers {
-    fn get(&self, register: Register) -> Option<u64> {
-        match register {
-            FRAME_POINTER => Some(self.bp),
-            STACK_POINTER => Some(self.sp),
-            RETURN_ADDRESS => Some(self.ip),
-            _ => None,
-        }
-    }
-}
-
-/// Runs a DWARF expression as far as unwind tables use them (DWARF 5, 2.5), on a fixed stack.
-fn evaluate(
-    tables: &Tables,
-    expression: UnwindExpression<usize>,
-    fde: &Fde,
-    registers: &Registers,
-    initial: Option<u64>,
-    memory: &mut StackMemory,
-) -> Result<u64, End> {
-    const BAD: End = End::BadUnwindInfo;
-    let mut stack = [0u64; 16];
-    let mut depth = 0usize;
-    let push = |value: u64, stack: &mut [u64; 16], depth: &mut usize| -> Result<(), End> {
-        *stack.get_mut(*depth).ok_or(BAD)? = value;
-        *depth += 1;
-        Ok(())
-    };
-    fn pop(stack: &[u64; 16], depth: &mut usize) -> Result<u64, End> {
-        *depth = depth.checked_sub(1).ok_or(BAD)?;
-        stack.get(*depth).copied().ok_or(BAD)
-    }
-    if let Some(initial) = initial {
-        push(initial, &mut stack, &mut depth)?;
-    }
-    let encoding = fde.cie().encoding();
-    let mut operations = expression.get(&tables.eh_frame).map_err(|_| BAD)?.operations(encoding);
-    while let Some(operation) = operations.next().map_err(|_| BAD)? {
-        let value = match operation {
-            Operation::RegisterOffset { register, offset, .. } => {
-                registers.get(register).ok_or(BAD)?.wrapping_add_signed(offset)
-            }
-            Operation::UnsignedConstant { value } => value,
-            Operation::SignedConstant { value } => value as u64,
-            Operation::PlusConstant { value } => pop(&stack, &mut depth)?.wrapping_add(value),
-            Operation::Deref {
-                size: 8, space: false, ..
-            } => memory.read(pop(&stack, &mut depth)?).ok_or(End::UnreadableStack)?,
-            Operation::Pick { index } => {
-                let at = depth.checked_sub(1 + usize::from(index)).ok_or(BAD)?;
-                stack.get(at).copied().ok_or(BAD)?
-            }
-            Operation::Drop => {
-                pop(&stack, &mut depth)?;
-                continue;
-            }
-            Operation::Nop => continue,
-            Operation::Plus
-            | Operation::Minus
-            | Operation::And
-            | Operation::Or
-            | Operation::Shl
-            | Operation::Shr
-            | Operation::Ge => {
-                let right = pop(&stack, &mut depth)?;
-                let left = pop(&stack, &mut depth)?;
-                match operation {
-                    Operation::Plus => left.wrapping_add(right),
-                    Operation::Minus => left.wrapping_sub(right),
-                    Operation::And => left & right,
-                    Operation::Or => left | right,
-                    Operation::Shl => left.checked_shl(right as u32).unwrap_or(0),
-                    Operation::Shr => left.checked_shr(right as u32).unwrap_or(0),
-                    _ => u64::from(left as i64 >= right as i64),
-                }
-            }
-            _ => return Err(BAD),
-        };
-        push(value, &mut stack, &mut depth)?;
-    }
-    pop(&stack, &mut depth)
+    let mut row = Row::EMPTY;
+    row.compute(&found, address)?;
+    Ok(Rule::of_row(&row))
 }
 
 #[cfg(test)]

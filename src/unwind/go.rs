@@ -120,7 +120,7 @@ fn is_copied_callback(ip: u64, callback: u64) -> bool {
 fn is_copy(known: u64, start: u64, length: u64, object: &Entry) -> bool {
     // SAFETY: the known code is in the program or in a library that stays; the other lies in the executable segment of an
     // object whose code is on our stack, so that it is loaded. Code can be read.
-    object.has_code(start..start.saturating_add(length))
+    object.segments.have_code(start..start.saturating_add(length))
         && unsafe {
             core::slice::from_raw_parts(start as *const u8, length as usize)
                 == core::slice::from_raw_parts(known as *const u8, length as usize)
@@ -131,14 +131,15 @@ fn is_copy(known: u64, start: u64, length: u64, object: &Entry) -> bool {
 pub enum GoWalk {
     /// At the goroutine's first function, or for the reason given.
     End(End),
-    /// At a callback: C called this Go code, and its stack goes on from these registers.
-    CalledFromC(Registers),
+    /// At a callback: C called this Go code, and its stack goes on from the registers that were handed out.
+    CalledFromC,
 }
 
-/// Adds the frames of the goroutine whose boundary record lies at `sp`. Context: hook.
-pub fn walk(sp: u64, memory: &mut StackMemory, out: &mut StackBuffer) -> GoWalk {
+/// Adds the frames of the goroutine whose boundary record lies at `registers.sp`; at a callback `registers` become those of the C
+/// code below. Context: hook.
+pub fn walk(registers: &mut Registers, memory: &mut StackMemory, out: &mut StackBuffer) -> GoWalk {
     let mut callback = CALLBACK.load(Relaxed);
-    match follow(sp, memory, &mut callback, |address| out.push(Frame::go(address))) {
+    match follow(registers, memory, &mut callback, |address| out.push(Frame::go(address))) {
         Ok(walk) => walk,
         Err(end) => GoWalk::End(end),
     }
@@ -147,12 +148,13 @@ pub fn walk(sp: u64, memory: &mut StackMemory, out: &mut StackBuffer) -> GoWalk 
 /// The walk itself, with the two things that differ between a sample and the check at start: where the addresses go, and
 /// whether `callback` is known (compared) or 0 (learnt).
 pub fn follow(
-    sp: u64,
+    registers: &mut Registers,
     memory: &mut StackMemory,
     callback: &mut u64,
     mut push: impl FnMut(u64) -> bool,
 ) -> Result<GoWalk, End> {
     const BAD: End = End::BadGoStack;
+    let sp = registers.sp;
     let depth = memory.read(sp.wrapping_add(DEPTH_AT)).ok_or(BAD)?;
     let g = memory.read(sp.wrapping_add(G_AT)).ok_or(BAD)?;
     if g == 0 || g & 7 != 0 {
@@ -195,7 +197,7 @@ pub fn follow(
         if into_crosscall2 != *callback && !is_copied_callback(into_crosscall2, *callback) {
             return Err(BAD);
         }
-        let caller = go_layout::caller_of_crosscall2(next, |address| memory.read(address)).ok_or(BAD)?;
-        return Ok(GoWalk::CalledFromC(caller));
+        *registers = go_layout::caller_of_crosscall2(next, |address| memory.read(address)).ok_or(BAD)?;
+        return Ok(GoWalk::CalledFromC);
     }
 }

@@ -4,19 +4,28 @@
 //!   C frames (cfi) --boundary--> Go frames (go) --callback--> C frames (cfi) --boundary--> Go frames ...
 //! ```
 //!
+//! Through code without tables by the frame pointer ([`frame_pointer`]), which the profile marks.
+//!
 //! Nothing here allocates, takes a lock, or reads memory that isn't known to be there ([`stack_memory`]). A stack that
 //! can't be followed to its beginning is kept as far as it goes, with the reason.
 
-pub mod cfi;
+mod by_table;
+mod cfi;
+mod expression;
+mod frame_pointer;
 pub mod go;
+mod row;
 pub mod scratch;
 pub mod stack_memory;
+mod stop;
+mod tables;
 
 use crate::sys::registers::Registers;
 use crate::sys::thread::ThreadState;
 use crate::tables::frame::{End, Frame, ObjectId};
 use crate::tables::objects;
 use stack_memory::StackMemory;
+use stop::Stop;
 
 /// Frames kept of a stack: Go's own profiles keep 128; C recursion runs deeper.
 pub const MAX_FRAMES: usize = 256;
@@ -74,17 +83,19 @@ impl StackBuffer {
     }
 }
 
-/// Walks the stack that begins with the return address `start.ip` and says why it ends. Context: hook.
-pub fn capture(start: Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
-    let mut memory = StackMemory::new(start.sp, thread);
-    let end = walk(start, &mut memory, thread, out);
+/// Walks the stack that begins with the return address `first.ip` and says why it ends. `first` is used up: it is always where the C
+/// frames began that are being walked, which have Go below them, or the hook. Context: hook.
+pub fn capture(first: &mut Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
+    let mut memory = StackMemory::new(first.sp, thread);
+    let end = walk(first, &mut memory, thread, out);
     memory.remember(end == End::TooDeep, thread);
     end
 }
 
-fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &mut StackBuffer) -> End {
-    let mut registers = start;
+fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, out: &mut StackBuffer) -> End {
+    let mut registers = *first;
     let mut signals = 0;
+    let mut guess = Guess::None;
     // The object of the previous frame. Its code is on our stack, so it stays loaded: no need to ask again.
     let mut object: Option<&'static objects::Entry> = None;
     loop {
@@ -93,18 +104,28 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
             return End::Complete;
         }
         match go::crossing_at(ip) {
-            go::Crossing::Boundary => match go::walk(registers.sp, memory, out) {
-                go::GoWalk::End(end) => return end,
-                go::GoWalk::CalledFromC(caller) => {
-                    registers = caller;
-                    continue;
+            go::Crossing::Boundary => {
+                first.sp = registers.sp;
+                match go::walk(first, memory, out) {
+                    go::GoWalk::End(end) => return end,
+                    go::GoWalk::CalledFromC => (registers, guess) = (*first, Guess::None),
                 }
-            },
+                continue;
+            }
             go::Crossing::SystemStack => return End::GoSystemStack,
             go::Crossing::None => {}
         }
         if !object.is_some_and(|object| (object.map_start..object.map_end).contains(&ip)) {
             object = objects::find(ip.wrapping_sub(1));
+        }
+        if guess == Guess::Unchecked || guess == Guess::UncheckedAndMarked {
+            if !frame_pointer::can_return_to(ip, object) {
+                return End::NoUnwindInfo;
+            }
+            if guess == Guess::Unchecked && !out.push(Frame::BY_FRAME_POINTER) {
+                return End::TooDeep;
+            }
+            guess = Guess::Marked;
         }
         let frame = Frame::new(ip, object.map_or(ObjectId::UNKNOWN, |entry| entry.id));
         if !out.push(frame) {
@@ -112,13 +133,22 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
         }
         let below = registers.sp;
         let step = match object {
-            Some(entry) => cfi::step(&mut registers, frame, entry, memory),
-            None if objects::is_held(frame.call_address()) => cfi::step_unnumbered(&mut registers, frame, memory),
+            Some(entry) => match cfi::step(&mut registers, frame, entry, memory) {
+                Err(Stop::NeedsRegisters) => {
+                    by_table::replay(first, (registers.ip, registers.sp), thread).map(|caller| registers = caller)
+                }
+                done => done,
+            },
+            None if objects::is_held(frame.call_address()) => {
+                let mut caller = registers; // as in cfi::step: the walk's own may stay in the processor's registers
+                by_table::step_unnumbered(&mut caller, frame, memory).map(|()| registers = caller)
+            }
             // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
-            None => return End::NoUnwindInfo,
+            None => Err(Stop::NoTable),
         };
         match step {
             Ok(()) => {
+                guess = Guess::None;
                 // Only a signal frame leads down, or over a hole: a handler on a stack of its own interrupted another.
                 // (Bounded, since two broken frames could lead to each other.)
                 if registers.sp <= below || !memory.reaches(registers.sp) {
@@ -128,14 +158,45 @@ fn walk(start: Registers, memory: &mut StackMemory, thread: &ThreadState, out: &
                     }
                 }
             }
-            Err(End::NoUnwindInfo) if object.is_some_and(|entry| go::is_copied_boundary(ip, entry)) => {
+            Err(Stop::NoTable) if object.is_some_and(|entry| go::is_copied_boundary(ip, entry)) => {
                 out.pop(); // asmcgocall itself is not shown
-                match go::walk(registers.sp, memory, out) {
+                first.sp = registers.sp;
+                match go::walk(first, memory, out) {
                     go::GoWalk::End(end) => return end,
-                    go::GoWalk::CalledFromC(caller) => registers = caller,
+                    go::GoWalk::CalledFromC => registers = *first,
                 }
             }
-            Err(end) => return end,
+            Err(Stop::NoTable) => {
+                if !frame_pointer::step(&mut registers, memory) {
+                    return End::NoUnwindInfo;
+                }
+                guess = guess.further();
+            }
+            Err(Stop::NeedsRegisters) => return End::BadUnwindInfo,
+            Err(Stop::At(end)) => return end,
+        }
+    }
+}
+
+/// How the frame was found that a walk is at, as far as steps by the frame pointer are concerned. One mark stands for several
+/// such steps in a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    /// By tables.
+    None,
+    /// By the frame pointer; whether it is one is to be seen. In the second case the row of such steps has its mark.
+    Unchecked,
+    UncheckedAndMarked,
+    /// By the frame pointer, and it can be one.
+    Marked,
+}
+
+impl Guess {
+    /// One more step by the frame pointer.
+    fn further(self) -> Guess {
+        match self {
+            Guess::None | Guess::Unchecked => Guess::Unchecked,
+            Guess::UncheckedAndMarked | Guess::Marked => Guess::UncheckedAndMarked,
         }
     }
 }
@@ -157,14 +218,14 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
         match cfi::step(&mut registers, frame, entry, &mut memory) {
             Ok(()) => {}
             // The first address without a table is where Go called us, or the check that follows will fail.
-            Err(End::NoUnwindInfo) => {
+            Err(Stop::NoTable) => {
                 let mut found = Probe {
                     boundary: registers.ip,
                     callback: 0,
                     length: 0,
                 };
                 let length = &mut found.length;
-                go::follow(registers.sp, &mut memory, &mut found.callback, |address| {
+                go::follow(&mut registers, &mut memory, &mut found.callback, |address| {
                     if let Some(slot) = pcs.get_mut(*length) {
                         *slot = address;
                         *length += 1;
@@ -173,7 +234,8 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
                 })?;
                 return Ok(found);
             }
-            Err(end) => return Err(end),
+            Err(Stop::At(end)) => return Err(end),
+            Err(Stop::NeedsRegisters) => return Err(End::BadUnwindInfo),
         }
     }
     Err(End::BadGoStack)

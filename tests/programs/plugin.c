@@ -3,6 +3,15 @@
 #define CGOHEAP_NO_REDIRECT
 #include "check.h"
 
+#ifdef WRITABLE_TABLES
+/* One input whose .eh_frame is writable, as clang's runtime library has it, makes that of the whole library so. */
+__asm__(".pushsection .eh_frame,\"aw\",@progbits\n.popsection\n");
+#endif
+
+#ifdef ELSEWHERE
+/* Code in an executable segment of its own, as tools make that rewrite programs. */
+__attribute__((section(".elsewhere")))
+#endif
 __attribute__((noinline)) static void *NAME_LEAF(size_t size) {
     void *block = cgoheap_malloc(size);
     __asm__ volatile("" : "+r"(block));

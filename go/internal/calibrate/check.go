@@ -51,7 +51,7 @@ func GoFrames() (problem string) {
 // checkDirect says what is wrong with a probe that was called straight from Go, or "".
 func checkDirect(s *sighting) string {
 	if s.NoTables {
-		return "the program has no unwind tables for C code (a static program finds them by /proc/self/exe, or if it is linked with -static -Wl,--eh-frame-hdr)"
+		return "the program has no unwind tables for C code (in a static program they are found more surely if it is linked with -static -Wl,--eh-frame-hdr)"
 	}
 	if s.Failed {
 		return "the call at start found no way from C to the goroutine's stack"

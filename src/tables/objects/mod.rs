@@ -22,7 +22,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use once_cell::race::OnceRef;
 
+mod index;
+mod segments;
 mod static_program;
+pub use segments::Segments;
 pub use static_program::AT_START;
 
 use crate::sys::pages::PAGE;
@@ -74,10 +77,10 @@ pub struct Entry {
     exec_end: u64,
     exec_offset: u64,
     load_bias: u64,
-    /// `.eh_frame_hdr`, as long as the object is loaded.
+    /// `.eh_frame_hdr`, as long as the object is loaded, or an index of the same form ([`index`]).
     pub unwind_header: &'static [u8],
-    /// End of the segment that holds the unwind tables.
-    pub unwind_limit: u64,
+    /// What lies where.
+    pub segments: Segments,
     path: &'static [u8],
     build_id: &'static [u8],
     /// Where the build id lies in the object's memory; 0 when it has none in its first page.
@@ -98,16 +101,35 @@ impl Entry {
             exec_offset: 0,
             load_bias: loaded.load_bias,
             unwind_header: &[],
-            unwind_limit: 0,
+            segments: Segments::NONE,
             path: &[],
             build_id: &[],
             build_id_at: 0,
         }
     }
 
-    /// Whether all of `addresses` lies in the object's executable segment.
-    pub fn has_code(&self, addresses: Range<u64>) -> bool {
-        addresses.start < addresses.end && self.exec_start <= addresses.start && addresses.end <= self.exec_end
+    /// Gives an object without an index of its unwind tables one of ours.
+    fn add_index(&mut self) {
+        let bases = gimli::BaseAddresses::default().set_eh_frame_hdr(self.unwind_header.as_ptr() as u64);
+        let tables = match gimli::EhFrameHdr::new(self.unwind_header, gimli::LittleEndian).parse(&bases, 8) {
+            Ok(header) if header.table().is_some() => return,
+            Ok(header) => match header.eh_frame_ptr() {
+                gimli::Pointer::Direct(start) => self.bytes_from(start),
+                gimli::Pointer::Indirect(_) => None,
+            },
+            Err(_) => index::find_tables(&self.segments),
+        };
+        if let Some(index) = tables.and_then(|tables| index::build(tables, &self.segments)) {
+            self.unwind_header = index;
+        }
+    }
+
+    /// What lies at `address` to the end of its segment, if it can be read. The reference is 'static in name only: it is good
+    /// while the object is loaded. Context: hook.
+    pub fn bytes_from(&self, address: u64) -> Option<&'static [u8]> {
+        let segment = self.segments.readable(address)?;
+        // SAFETY: inside a readable segment of the object, which is loaded: its code is on our stack.
+        Some(unsafe { core::slice::from_raw_parts(address as *const u8, (segment.end - address) as usize) })
     }
 }
 
@@ -306,6 +328,7 @@ fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
     entry.path = ARENA.copy_bytes(loaded.path())?;
     read_program_headers(loaded, &mut entry, true);
     static_program::add_tables(loaded, &mut entry);
+    entry.add_index();
     let entry = ARENA.place(entry)?;
     let id = NEXT_ID.fetch_add(1, Relaxed);
     if id as usize >= MAX_OBJECTS {
@@ -342,9 +365,7 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
                     entry.exec_end = end;
                     entry.exec_offset = segment.p_offset;
                 }
-                if (start..end).contains(&loaded.unwind_header) {
-                    entry.unwind_limit = end;
-                }
+                entry.segments.add(start..end, segment.p_flags);
             }
             libc::PT_NOTE if inside && stays => {
                 // SAFETY: the note segment lies in the mapped object.

@@ -3,19 +3,15 @@
 //!
 //! Moreover gcc links it without the index of its unwind tables (`.eh_frame_hdr`, `PT_GNU_EH_FRAME`), so that the tables are in
 //! memory but nothing says where. The section headers of the file do: the tables are found through them, and an index is
-//! made, of the same form as the linker's. Without the file (no /proc) stacks are cut behind the first function.
-//!
-//! ```text
-//!   version, encodings | start of .eh_frame | n | n * (start of function, its entry in .eh_frame), sorted
-//! ```
+//! made ([`super::index`]). Without the file (no /proc) they are looked for in memory.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::ptr::{NonNull, null, null_mut};
+use core::ptr::{null, null_mut};
 
-use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 use once_cell::race::OnceRef;
 
-use super::{Entry, Loaded, ask_loader};
+use super::segments::Segments;
+use super::{Entry, Loaded, ask_loader, index};
 use crate::sys::guard::Guard;
 use crate::sys::{pages, process};
 use crate::tables::arena::ARENA;
@@ -27,8 +23,9 @@ struct Program {
     load_bias: u64,
     /// The linker's index, or ours; empty when there is none.
     unwind_header: &'static [u8],
-    /// End of `.eh_frame` if the index is ours; 0 if it is the linker's.
-    unwind_limit: u64,
+    segments: Segments,
+    /// Whether the index is ours.
+    indexed: bool,
 }
 
 /// Empty in every other program. Threads that constructors started may look while it is set.
@@ -54,12 +51,11 @@ pub(super) fn holding(address: u64) -> Option<Loaded> {
 
 /// The index that the program headers don't lead to. Context: hook.
 pub(super) fn add_tables(loaded: &Loaded, entry: &mut Entry) {
-    let Some(program) = PROGRAM.get().filter(|program| program.unwind_limit != 0) else {
+    let Some(program) = PROGRAM.get().filter(|program| program.indexed) else {
         return;
     };
     if program.unwind_header.as_ptr() as u64 == loaded.unwind_header {
         entry.unwind_header = program.unwind_header;
-        entry.unwind_limit = program.unwind_limit;
     }
 }
 
@@ -76,7 +72,8 @@ extern "C" fn learn() {
         end: 0,
         load_bias: 0,
         unwind_header: &[],
-        unwind_limit: 0,
+        segments: Segments::NONE,
+        indexed: false,
     };
     // SAFETY: `look` neither unwinds nor keeps the pointer.
     if unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) } == 0
@@ -85,9 +82,10 @@ extern "C" fn learn() {
         return;
     }
     if found.unwind_header.is_empty()
-        && let Some((index, limit)) = tables_of_file(&found)
+        && let Some(tables) = tables_of_file(&found).or_else(|| index::find_tables(&found.segments))
+        && let Some(index) = index::build(tables, &found.segments)
     {
-        (found.unwind_header, found.unwind_limit) = (index, limit);
+        (found.unwind_header, found.indexed) = (index, true);
     }
     if let Some(program) = ARENA.place(found) {
         let _ = PROGRAM.set(program); // before main there is nobody else
@@ -114,6 +112,9 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *m
     if !loaded().any(|range| range.contains(&here)) {
         return 0;
     }
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
+        program.segments.add(segment(header), header.p_flags);
+    }
     program.load_bias = object.dlpi_addr;
     program.start = loaded().map(|range| range.start).min().unwrap_or(0) & !(pages::PAGE as u64 - 1);
     program.end = loaded().map(|range| range.end).max().unwrap_or(0);
@@ -125,8 +126,8 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *m
     1
 }
 
-/// An index of the program's unwind tables, and where they end.
-fn tables_of_file(program: &Program) -> Option<(&'static [u8], u64)> {
+/// The program's unwind tables in memory, where its file says that they are.
+fn tables_of_file(program: &Program) -> Option<&'static [u8]> {
     let file = FileView::open(process::PROGRAM_FILE)?;
     let (address, contents) = section(file.bytes(), b".eh_frame\0")?;
     let start = address.wrapping_add(program.load_bias);
@@ -139,7 +140,7 @@ fn tables_of_file(program: &Program) -> Option<(&'static [u8], u64)> {
     if tables != contents {
         return None; // the file is not what runs
     }
-    Some((index(tables, program.start..program.end)?, end))
+    Some(tables)
 }
 
 /// Address and contents of the section with this name, zero included, in an ELF file.
@@ -169,67 +170,6 @@ fn section<'a>(file: &'a [u8], name: &[u8]) -> Option<(u64, &'a [u8])> {
             .is_some_and(|rest| rest.starts_with(name))
     })?;
     Some((found.sh_addr, contents(&found)?))
-}
-
-/// A sorted index of the tables' functions that lie in `code`, in pages of its own.
-fn index(tables: &'static [u8], code: core::ops::Range<u64>) -> Option<&'static [u8]> {
-    const HEADER_WORDS: usize = 3;
-    let start = tables.as_ptr() as u64;
-    let eh_frame = EhFrame::new(tables, LittleEndian);
-    let bases = BaseAddresses::default().set_eh_frame(start);
-    let each = |visit: &mut dyn FnMut(u32, u32)| {
-        let mut entries = eh_frame.entries(&bases);
-        while let Ok(Some(entry)) = entries.next() {
-            let CieOrFde::Fde(fde) = entry else { continue };
-            let Ok(fde) = fde.parse(EhFrame::cie_from_offset) else {
-                continue;
-            };
-            let (function, place) = (fde.initial_address(), start + fde.offset() as u64);
-            // Words of 32 bits: static programs lie low. (Those that don't, static PIEs, have the linker's index.)
-            if let (true, Ok(function), Ok(place)) = (code.contains(&function), function.try_into(), place.try_into()) {
-                visit(function, place);
-            }
-        }
-    };
-    let mut count = 0;
-    each(&mut |_, _| count += 1);
-    if count == 0 {
-        return None;
-    }
-    let words = HEADER_WORDS + 2 * count;
-    let memory: NonNull<u32> = pages::map(4 * words)?.cast();
-    // SAFETY: fresh zeroed pages of at least this size, never given back.
-    let memory = unsafe { core::slice::from_raw_parts_mut(memory.as_ptr(), words) };
-    let (header, table) = memory.split_at_mut(HEADER_WORDS);
-    const UDATA4: u8 = gimli::DW_EH_PE_udata4.0; // absolute addresses
-    header.copy_from_slice(&[
-        u32::from_le_bytes([1, UDATA4, UDATA4, UDATA4]),
-        start.try_into().ok()?,
-        count.try_into().ok()?,
-    ]);
-    let (rows, _) = table.as_chunks_mut::<2>();
-    let mut free = rows.iter_mut();
-    each(&mut |function, place| {
-        if let Some(row) = free.next() {
-            *row = [function, place];
-        }
-    });
-    unsafe extern "C" fn by_function(a: *const c_void, b: *const c_void) -> c_int {
-        // SAFETY: libc hands over two rows.
-        unsafe { (*a.cast::<[u32; 2]>()).cmp(&*b.cast::<[u32; 2]>()) as c_int }
-    }
-    // libc's, which costs the archive nothing.
-    // SAFETY: so many rows of this size.
-    unsafe {
-        libc::qsort(
-            rows.as_mut_ptr().cast(),
-            rows.len(),
-            size_of::<[u32; 2]>(),
-            Some(by_function),
-        )
-    };
-    // SAFETY: the same memory, which from now on is only read.
-    Some(unsafe { core::slice::from_raw_parts(memory.as_ptr().cast(), 4 * words) })
 }
 
 /// A file mapped for reading.

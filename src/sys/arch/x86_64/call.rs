@@ -27,6 +27,8 @@ use super::registers::Registers;
 /// A call as it was made: built on the stack by `call_with_registers`, in this order.
 #[repr(C)]
 pub struct Call {
+    /// rbx, r12, r13, r14, r15: the caller's, for unwind tables that ask for them.
+    preserved: [u64; 5],
     /// rdi, rsi, rdx, rcx, r8, r9.
     pub arguments: [u64; 6],
     /// The caller's frame pointer register.
@@ -36,13 +38,14 @@ pub struct Call {
 }
 
 impl Call {
-    /// The caller's registers once the call has returned: where unwinding starts.
+    /// The caller's registers once the call has returned: where unwinding starts. Good while the call lasts.
     pub fn registers(&self) -> Registers {
         let above = (&raw const self.return_address).wrapping_add(1);
         Registers {
             ip: self.return_address,
             sp: above as u64,
             bp: self.bp,
+            preserved: &raw const self.preserved,
         }
     }
 
@@ -111,12 +114,22 @@ macro_rules! call_with_registers {
         .cfi_adjust_cfa_offset 8
         push rdi
         .cfi_adjust_cfa_offset 8
+        push r15
+        .cfi_adjust_cfa_offset 8
+        push r14
+        .cfi_adjust_cfa_offset 8
+        push r13
+        .cfi_adjust_cfa_offset 8
+        push r12
+        .cfi_adjust_cfa_offset 8
+        push rbx
+        .cfi_adjust_cfa_offset 8
         mov rdi, rsp
         mov rbp, rsp
         .cfi_def_cfa_register rbp
         and rsp, -16
         call {target}
-        lea rsp, [rbp + 48]
+        lea rsp, [rbp + 88]
         .cfi_def_cfa rsp, 16
         pop rbp
         .cfi_adjust_cfa_offset -8
@@ -125,7 +138,7 @@ macro_rules! call_with_registers {
     };
 }
 
-const _: () = assert!(size_of::<Call>() == 64, "the pushes above build a Call");
+const _: () = assert!(size_of::<Call>() == 104, "the pushes above build a Call");
 
 /// The register of an argument, or of what `product!` found.
 macro_rules! argument {

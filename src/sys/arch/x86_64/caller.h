@@ -6,6 +6,7 @@
 
 struct registers {
     uint64_t ip, sp, bp;
+    const uint64_t *preserved; /* null: not known */
 };
 
 /* The caller's registers, from the frame of the function that this stands in: compiled with frame pointers, so the frame
@@ -13,7 +14,7 @@ struct registers {
 #define CALLER()                                                                                                       \
     {                                                                                                                  \
         (uint64_t)(uintptr_t)__builtin_return_address(0), (uint64_t)(uintptr_t)__builtin_frame_address(0) + 16,        \
-            *(const uint64_t *)__builtin_frame_address(0)                                                              \
+            *(const uint64_t *)__builtin_frame_address(0), 0                                                           \
     }
 
 #endif

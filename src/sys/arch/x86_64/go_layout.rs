@@ -43,13 +43,21 @@ pub const CALL_DISTANCE: u64 = 4;
 /// crosscall2's code after its call: it restores the registers from where [`caller_of_crosscall2`] reads one of them.
 pub const RESTORE_CODE: u64 = 32;
 
+/// How far below its second copy of the frame pointer crosscall2 keeps the other registers.
+const PRESERVED_BELOW: u64 = 40;
+
 /// The registers of the C code that called Go, from the record at `record` (`r1` in the drawing), by reading words of the
 /// system stack with `read`. `None` when it can't be read or makes no sense. Context: hook.
 pub fn caller_of_crosscall2(record: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
     let mut crosscall2 = read(record).filter(|above| *above > record)?;
+    let mut preserved = core::ptr::null();
     // crosscall2 saves the frame pointer in its prologue and again with the other registers, right below: a record that
-    // leads to the next word is the second of the two.
+    // leads to the next word is the second of the two. Below that lie rbx, r12, r13, r14, r15.
     if read(crosscall2) == Some(crosscall2.wrapping_add(8)) {
+        let others = crosscall2.wrapping_sub(PRESERVED_BELOW);
+        if others > record && read(others).is_some() {
+            preserved = others as *const [u64; 5];
+        }
         crosscall2 = crosscall2.wrapping_add(8);
     }
     let bp = read(crosscall2)?;
@@ -58,5 +66,6 @@ pub fn caller_of_crosscall2(record: u64, mut read: impl FnMut(u64) -> Option<u64
         ip,
         sp: crosscall2.wrapping_add(16),
         bp,
+        preserved,
     })
 }

@@ -1,6 +1,7 @@
 //! x86_64, which Go calls amd64, with the calling convention of System V.
 
 pub mod call;
+pub mod call_site;
 pub mod float;
 pub mod go_layout;
 pub mod registers;
