@@ -11,7 +11,7 @@
 //!   above          a mapping of its own; growing moves pages, not bytes
 //! ```
 //!
-//! One lock for all: control code is a profile now and then. Everything is counted in [`pages::mapped_bytes`].
+//! One lock for all: control code is a profile now and then. Everything is counted in [`mapped_bytes`](crate::sys::pages::mapped_bytes).
 
 use core::ptr::{NonNull, null_mut};
 
