@@ -80,5 +80,7 @@ impl Array {
         true
     }
 
-    pub fn use_again(self) {}
+    pub fn use_again(self) -> Option<()> {
+        Some(())
+    }
 }
