@@ -23,8 +23,8 @@ chmod -R u+w "$out" && rm -rf "${out:?}"/*
     echo "Libraries in $folder/libcgoheap.a, and their licences"
     echo
     cargo tree --locked --edges normal,no-proc-macro --prefix none --no-dedupe --format '{p}|{l}' | sort -u | while IFS='|' read -r package licence; do
-        read -r name number _ <<<"$package"
-        [ "$name" != cgoheap ] || continue
+        read -r name number path <<<"$package"
+        [[ $path != \(/* ]] || continue # a package of this repository
         number=${number#v}
         echo "================================================================ $name $number ($licence)"
         shopt -s nullglob
