@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
     refused = 0;
     room((size_t)THREADS * 260 * 1024 + 500 * 1024);
     int started = 0;
-    for (int i = 0; i < THREADS; i++) started += pthread_create(&threads[i], &small, profile, NULL) == 0;
+    for (int i = 0; i < THREADS; i++) started += pthread_create(&threads[started], &small, profile, NULL) == 0;
     for (int i = 0; i < started; i++) CHECK(pthread_join(threads[i], NULL) == 0);
     room(-1);
     CHECK(started > 0 && refused > 0, "%d threads, %lld refused", started, refused);
