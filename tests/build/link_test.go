@@ -254,7 +254,8 @@ func (b *box) rustLibrary(library, program string, flags ...string) {
 func linkRustProgram(b *box) {
 	b.cargo("run", "examples/rust-program", "--", b.path("rust.pb.gz"))
 	text := b.run("", "go", "tool", "pprof", "-top", "-symbolize=none", b.path("rust.pb.gz"))
-	b.matches(text, `(?m) 1000kB +100% +rust_program::remember$`)
+	// Of all, or nearly: what the standard library allocates before main may be sampled, at the rate of the start.
+	b.matches(text, `(?m) 1000kB +[0-9.]+% +rust_program::remember$`)
 	if found := regexp.MustCompile(`CgoHeap|__rust_alloc|rust_program::forget`).FindString(text); found != "" {
 		b.Errorf("%s is shown:\n%s", found, text)
 	}
