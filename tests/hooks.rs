@@ -53,6 +53,42 @@ fn libraries_that_follow_each_other_at_one_address_keep_their_names() {
 }
 
 #[test]
+fn a_library_made_anew_under_its_name_is_another_one() {
+    // In what the second differs from the first: a static name, in a part of the file that is not in memory; an exported one; the
+    // unwind rules. All have the same length.
+    const DIFFERENCES: [(&[&str], &[&str]); 3] = [
+        (&["-DNAME_LEAF=alpha"], &["-DNAME_LEAF=omega"]),
+        (
+            &["-DNAME_LEAF=alpha", "-DEXPORTED"],
+            &["-DNAME_LEAF=omega", "-DEXPORTED"],
+        ),
+        (
+            &["-DNAME_LEAF=alpha", "-DROOM=300"],
+            &["-DNAME_LEAF=omega", "-DROOM=400"],
+        ),
+    ];
+    let mut pairs = Vec::new();
+    for (which, (first, second)) in DIFFERENCES.iter().enumerate() {
+        let pair = |id: &str| [first, second].map(|options| shared_library("plugin.c", &[*options, &[id]].concat()));
+        let ways = ["rename", "memfd", "overwrite"];
+        // In the same file the same memory: only its time of change would tell.
+        let told_apart = if which == 0 { &ways[..2] } else { &ways };
+        let without_id = pair("-Wl,--build-id=none");
+        pairs.extend(told_apart.iter().map(|way| (without_id.clone(), *way)));
+        pairs.push((pair("-Wl,--build-id"), ways[which]));
+    }
+    each_build("reload.c", &["-O2"], |command| {
+        for (libraries, way) in &pairs {
+            for seen in ["1", "0"] {
+                let folder = support::folder("reload");
+                let mut command = support::repeated(command);
+                support::succeed(command.args(libraries).arg(&folder).args([way, seen]));
+            }
+        }
+    });
+}
+
+#[test]
 fn threads_are_seen_from_their_first_allocation_to_their_last() {
     run("threads.c", &["-O2"]);
 }

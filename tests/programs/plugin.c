@@ -8,11 +8,24 @@
 __asm__(".pushsection .eh_frame,\"aw\",@progbits\n.popsection\n");
 #endif
 
+#ifndef ROOM
+#define ROOM 200
+#endif
+
+#ifdef EXPORTED
+void *NAME_LEAF(size_t size);
+#else
+static
+#endif
 #ifdef ELSEWHERE
 /* Code in an executable segment of its own, as tools make that rewrite programs. */
 __attribute__((section(".elsewhere")))
 #endif
-__attribute__((noinline)) static void *NAME_LEAF(size_t size) {
+__attribute__((noinline)) void *NAME_LEAF(size_t size);
+
+__attribute__((noinline)) void *NAME_LEAF(size_t size) {
+    char room[ROOM]; /* of the stack: an unwind rule of its own */
+    __asm__ volatile("" : : "r"(room) : "memory");
     void *block = cgoheap_malloc(size);
     __asm__ volatile("" : "+r"(block));
     return block;

@@ -6,9 +6,10 @@
 //! In a fully static program the loader knows less: see [`static_program`].
 //!
 //! The registry gives each object a number that is never used again. Two objects are the same when the
-//! addresses, the beginning of the unwind table and the build id agree, or the path where there is no build id. Plugins made
-//! from one template are alike in all but these, and the loader puts one where the other was. (The loader's own entry says nothing: it comes
-//! from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
+//! addresses, the file that the loader opened (device and inode), the beginning of the unwind table and the build id agree; where there
+//! is no build id, the path and the beginnings of its tables. Plugins made from one template are alike in all but these, and so is a plugin that is
+//! made anew under its name, and the loader puts one where the other was. (That the loader has an entry at the same place says nothing: it
+//! comes from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
@@ -22,13 +23,16 @@ use std::os::unix::ffi::OsStrExt;
 
 use once_cell::race::OnceRef;
 
+mod dynamic;
 mod index;
 mod segments;
 mod static_program;
+pub use dynamic::{DynamicSymbols, dynamic_symbols};
 pub use segments::Segments;
 pub use static_program::AT_START;
 
 use crate::sys::pages::PAGE;
+use crate::sys::readable::page_is_readable;
 use crate::sys::{loaded_object, mapped_files, process, spare_stack};
 use crate::tables::arena::ARENA;
 use crate::tables::counters::{COUNTERS, Counters};
@@ -85,6 +89,20 @@ pub struct Entry {
     build_id: &'static [u8],
     /// Where the build id lies in the object's memory; 0 when it has none in its first page.
     build_id_at: u64,
+    /// What there is of it in memory, for an object without a build id there.
+    contents: Contents,
+}
+
+/// The beginnings of an object's tables: how long its file is, dynamic symbols, unwind tables. As far as they aren't written to while
+/// the program runs.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Contents {
+    /// Whether the first page counts: there is the ELF header.
+    first_page: bool,
+    /// Whether what is left of the page counts where `.eh_frame_hdr` begins.
+    unwind_page: bool,
+    /// The sum of what counts; 0 when nothing does.
+    sum: u64,
 }
 
 impl Entry {
@@ -105,6 +123,7 @@ impl Entry {
             path: &[],
             build_id: &[],
             build_id_at: 0,
+            contents: Contents::default(),
         }
     }
 
@@ -191,7 +210,10 @@ fn ask_loader(address: u64) -> Option<Loaded> {
         return Some(program);
     }
     let found = loaded_object::holding(address)?;
-    Some(Loaded::new(found.map, found.load_bias, found.name, found.unwind_header))
+    let mut loaded = Loaded::new(found.map, found.load_bias, found.name, found.unwind_header);
+    // The loader's numbers are those of a moment, but the same for all objects of one file, and others for another's.
+    loaded.identity = mix(loaded.identity, found.file);
+    Some(loaded)
 }
 
 impl Loaded {
@@ -227,7 +249,8 @@ impl Loaded {
             return false;
         }
         if entry.build_id_at == 0 {
-            return self.path() == entry.path;
+            // SAFETY: the object is loaded, and its mapping and unwind tables begin where the registered one's did.
+            return self.path() == entry.path && unsafe { entry.contents.again(self) } == entry.contents;
         }
         // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
         // page, which holds its ELF header, is readable.
@@ -354,6 +377,7 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
     }
     // SAFETY: the table lies in the mapped object, as just checked.
     let headers = unsafe { core::slice::from_raw_parts(table as *const libc::Elf64_Phdr, header.e_phnum as usize) };
+    let mut contents = Contents::default();
     for segment in headers {
         let start = entry.load_bias.wrapping_add(segment.p_vaddr);
         let end = start.wrapping_add(segment.p_memsz);
@@ -366,6 +390,10 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
                     entry.exec_offset = segment.p_offset;
                 }
                 entry.segments.add(start..end, segment.p_flags);
+                // What lies in a segment's page is that segment's: the next one begins on another.
+                let is_constant = segment.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R;
+                contents.first_page |= is_constant && start == loaded.map_start;
+                contents.unwind_page |= is_constant && (start..end).contains(&loaded.unwind_header);
             }
             libc::PT_NOTE if inside && stays => {
                 // SAFETY: the note segment lies in the mapped object.
@@ -388,10 +416,61 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
             _ => {}
         }
     }
+    if stays && entry.build_id_at == 0 {
+        // SAFETY: the object is loaded, and these pages of it are readable.
+        entry.contents = unsafe { contents.again(loaded) };
+    }
+}
+
+impl Contents {
+    /// The same parts, as they are in this object.
+    ///
+    /// # Safety
+    /// It is loaded, and the parts lie in readable pages.
+    #[inline(never)] // its room is not to be part of a walk's
+    unsafe fn again(self, loaded: &Loaded) -> Contents {
+        let mut sum = 0;
+        // SAFETY: says the caller.
+        unsafe {
+            if self.first_page {
+                sum = rest_of_page(loaded.map_start, sum);
+            }
+            if self.unwind_page {
+                sum = rest_of_page(loaded.unwind_header, sum);
+            }
+        }
+        Contents { sum, ..self }
+    }
+}
+
+/// Adds up what lies between `start` and the end of its page, but for a rest of less than 64 bytes.
+///
+/// # Safety
+/// The page at `start` is readable.
+unsafe fn rest_of_page(start: u64, sum: u64) -> u64 {
+    type Row = [u64; 8];
+    let start = start.next_multiple_of(8);
+    let bytes = start.next_multiple_of(PAGE as u64) - start;
+    let bytes = if start.is_multiple_of(PAGE as u64) {
+        PAGE
+    } else {
+        bytes as usize
+    };
+    // SAFETY: says the caller; a multiple of 8 for words.
+    let rows = unsafe { core::slice::from_raw_parts(start as *const Row, bytes / size_of::<Row>()) };
+    // Fletcher's, in lanes: where a word stands makes a difference.
+    let (mut sums, mut sums_of_sums) = (Row::default(), Row::default());
+    for row in rows {
+        for ((word, sum), sum_of_sums) in row.iter().zip(&mut sums).zip(&mut sums_of_sums) {
+            *sum = sum.wrapping_add(*word);
+            *sum_of_sums = sum_of_sums.wrapping_add(*sum);
+        }
+    }
+    sums.into_iter().chain(sums_of_sums).fold(sum, mix)
 }
 
 /// The descriptor of the `NT_GNU_BUILD_ID` note among `notes` (ELF gABI, "Note Section").
-fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
+pub fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
     const NT_GNU_BUILD_ID: u32 = 3;
     loop {
         let word = |at: usize| Some(u32::from_le_bytes(notes.get(at..at + 4)?.try_into().ok()?));
@@ -412,10 +491,14 @@ pub fn fill_for_test() {
     NEXT_ID.store(MAX_OBJECTS as u32, Relaxed);
 }
 
+fn of_id(id: ObjectId) -> Option<&'static Entry> {
+    // SAFETY: published entries live for ever.
+    unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref() }
+}
+
 /// What the profile needs of object `id`. Context: outside hooks.
 pub fn describe(id: ObjectId) -> Option<Object> {
-    // SAFETY: published entries live for ever.
-    let entry = unsafe { BY_ID.get(id.0 as usize)?.load(Acquire).as_ref()? };
+    let entry = of_id(id)?;
     let path = if entry.path.is_empty() && !entry.unwind_header.is_empty() {
         std::fs::read_link(OsStr::from_bytes(process::PROGRAM_FILE.to_bytes()))
             .map(|path| path.to_string_lossy().into_owned())
@@ -455,7 +538,8 @@ fn mapped_path(address: u64) -> Option<String> {
 }
 
 /// Whether an object is loaded now. Unlike one whose code is on our stack, it may be closed by another thread while we look
-/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. Context: outside hooks, with
+/// at its memory; so we look under the lock that the loader unmaps objects under, dl_iterate_phdr's. And its file may have been
+/// shortened; so the kernel is asked first. Context: outside hooks, with
 /// no lock of ours held: a thread that holds the loader's lock may allocate, and so wait for ours.
 fn is_loaded(entry: &Entry) -> bool {
     struct Question<'a> {
@@ -466,7 +550,11 @@ fn is_loaded(entry: &Entry) -> bool {
         const ENOUGH: c_int = 1; // the lock is what we came for
         // SAFETY: the pointer below, used by nobody else meanwhile.
         let question = unsafe { &mut *question.cast::<Question>() };
-        question.answer = ask_loader(question.entry.exec_start).is_some_and(|loaded| loaded.is(question.entry));
+        let entry = question.entry;
+        let tables = entry.unwind_header.as_ptr() as u64;
+        question.answer = page_is_readable(entry.map_start)
+            && (entry.unwind_header.is_empty() || page_is_readable(tables))
+            && ask_loader(entry.exec_start).is_some_and(|loaded| loaded.is(entry));
         ENOUGH
     }
     let mut question = Question { entry, answer: false };

@@ -13,7 +13,7 @@ use once_cell::race::OnceRef;
 use super::segments::Segments;
 use super::{Entry, Loaded, ask_loader, index};
 use crate::sys::guard::Guard;
-use crate::sys::{pages, process};
+use crate::sys::{loaded_object, pages, process};
 use crate::tables::arena::ARENA;
 
 /// What is known of the program. Written once, before main, and never changed.
@@ -67,6 +67,7 @@ pub static AT_START: extern "C" fn() = learn;
 
 extern "C" fn learn() {
     let _guard = Guard::enter();
+    loaded_object::learn_where_files_are();
     let mut found = Program {
         start: u64::MAX,
         end: 0,

@@ -1,7 +1,11 @@
 //! Which files are mapped where: /proc/self/maps.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 use core::ops::Range;
+use core::ptr::null_mut;
+
+use super::pages::PAGE;
+use crate::sys::arch::system_call::system_call;
 
 /// A file, as the kernel tells files apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,41 @@ pub fn at(address: u64) -> Option<FileId> {
         }
     });
     found
+}
+
+/// The file that is open, as [`at`] tells it where it is mapped: file systems that lie over others (overlayfs, btrfs) have other device
+/// numbers there than fstat(2) tells. So a page of it is mapped for the question, and never looked at. Context: outside hooks.
+pub fn of(descriptor: c_int) -> Option<FileId> {
+    // SAFETY: a new mapping at an address of the kernel's choice, which nobody uses.
+    unsafe {
+        let start = libc::mmap(null_mut(), PAGE, libc::PROT_NONE, libc::MAP_PRIVATE, descriptor, 0);
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let file = at(start as u64);
+        libc::munmap(start, PAGE);
+        file
+    }
+}
+
+/// Device and inode of the file at this path, as stat(2) tells them; `None` when there is none. Asks the kernel itself: it is called
+/// before main, when a library that stands in libc's place may not be ready. Context: hook.
+pub fn device_and_inode(path: &CStr) -> Option<[u64; 2]> {
+    let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+    let arguments = [
+        libc::AT_FDCWD as usize,
+        path.as_ptr() as usize,
+        stat.as_mut_ptr() as usize,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: a zero-terminated path, and room for the answer, which is there if there is no error.
+    unsafe {
+        system_call(libc::SYS_newfstatat, arguments).ok()?;
+        let stat = stat.assume_init_ref();
+        Some([stat.st_dev, stat.st_ino])
+    }
 }
 
 /// Lines longer than this name no file that could be opened.
@@ -191,5 +230,8 @@ mod tests {
         let here = at(at as *const () as u64).unwrap();
         assert_eq!(here.inode, std::fs::metadata("/proc/self/exe").unwrap().ino());
         assert_eq!(at(core::ptr::from_ref(&here) as u64), None);
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        assert_eq!(of(file.as_raw_fd()), Some(here));
     }
 }

@@ -36,6 +36,11 @@ pub fn limit_of_tables() -> u64 {
     LIMIT.load(Relaxed)
 }
 
+/// The part of it that is for control code; all there is without a limit. Context: any.
+pub fn limit_of_control() -> u64 {
+    LIMIT.load(Relaxed)
+}
+
 /// How often memory was refused because of [`set_limit`]. Context: any.
 pub fn refused() -> u64 {
     REFUSED.load(Relaxed)
