@@ -28,7 +28,7 @@ chmod -R u+w "$out" && rm -rf "${out:?}"/*
         number=${number#v}
         echo "================================================================ $name $number ($licence)"
         shopt -s nullglob
-        texts=("${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-$number"/{LICENSE,LICENCE,COPYING,UNLICENSE,NOTICE}*)
+        texts=("${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-$number"/{LICENSE,LICENCE,COPYING,UNLICENSE,NOTICE}{*,*/*}) # or a folder of them
         [ ${#texts[@]} -gt 0 ] || { echo "dist: no licence text for $name $number" >&2; exit 1; }
         for text in "${texts[@]}"; do
             [ ! -f "$text" ] || { echo "-- ${text##*/}"; cat "$text"; echo; }

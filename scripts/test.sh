@@ -58,7 +58,11 @@ unsupported() { # where cgoheap doesn't run, the Go package must compile and say
 
 mkdir -p build
 crates="crates by cargo" modules="Go modules"
-quick "Rust: units, hooks, unwinding, statistics, header, profile" "$crates" cargo test --locked --quiet
+rust() {
+    need dwz:dwz xz:xz-utils # debug information as distributions have it
+    cargo test --locked --quiet
+}
+quick "Rust: units, hooks, unwinding, statistics, header, profile" "dwz, xz-utils; $crates" rust
 quick "instructions of the unsampled paths" valgrind scripts/test-instructions.sh
 quick "Go: package, handler, example" "" go test ./go/... ./examples/...
 quick "the demo" "" demo

@@ -89,6 +89,19 @@ fn a_library_made_anew_under_its_name_is_another_one() {
 }
 
 #[test]
+fn a_library_without_its_file_is_named_by_what_it_exports() {
+    for (exported, options) in [("1", &["-DEXPORTED"][..]), ("0", &[])] {
+        for build_id in ["-Wl,--build-id", "-Wl,--build-id=none"] {
+            let library = |name: &str| shared_library("plugin.c", &[options, &[name, build_id]].concat());
+            each_build("gone.c", &["-O2"], |command| {
+                let files = [library("-DNAME_LEAF=alpha"), library("-DNAME_LEAF=omega")];
+                support::succeed(command.args(files).arg(exported));
+            });
+        }
+    }
+}
+
+#[test]
 fn threads_are_seen_from_their_first_allocation_to_their_last() {
     run("threads.c", &["-O2"]);
 }

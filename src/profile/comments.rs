@@ -7,8 +7,8 @@ use crate::unwind::go::GoFrames;
 /// Sentences for the profile's comments (`go tool pprof -comments`).
 ///
 /// pprof prints them above each listing too, so a profile with nothing odd in it has few.
-/// None may begin with `executableInfo=`, which a well-known server takes for data.
-pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
+/// None may begin with `executableInfo=`, which a well-known server takes for data. `unread` as for [`lost`].
+pub(super) fn sentences(snapshot: &Snapshot, unread: u64) -> Vec<String> {
     let mut out = vec![
         "cgoheap: C memory of this process, seen in malloc and its relatives".to_owned(),
         interval(snapshot.interval_bytes),
@@ -24,7 +24,7 @@ pub(super) fn sentences(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.stats.go_frames != GoFrames::Joined as u64 {
         out.push(format!("Go frames: {}", go_frames(snapshot)));
     }
-    out.extend(lost(snapshot).map(|(words, count)| format!("{words}: {count}")));
+    out.extend(lost(snapshot, unread).map(|(words, count)| format!("{words}: {count}")));
     out
 }
 
@@ -71,12 +71,9 @@ pub(super) fn go_frames(snapshot: &Snapshot) -> &'static str {
     }
 }
 
-/// Each reason for a loss that did occur, with the number of times.
-pub(super) fn lost(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
-    snapshot
-        .stats
-        .lost
-        .described()
-        .into_iter()
-        .filter(|&(_, count)| count != 0)
+/// Each reason for a loss that did occur, with the number of times. `unread`: as [`super::Symbolizer::unread`] says.
+pub(super) fn lost(snapshot: &Snapshot, unread: u64) -> impl Iterator<Item = (&'static str, u64)> {
+    let unread = ("objects without lines, or without names, for want of memory", unread);
+    let described = snapshot.stats.lost.described().into_iter();
+    described.chain([unread]).filter(|&(_, count)| count != 0)
 }

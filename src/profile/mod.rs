@@ -70,6 +70,11 @@ pub trait Symbolizer {
     /// `object` is the object that the frame names. [`encode`] asks for each frame once, all frames of one object
     /// one after the other, so that an implementation needs to hold one object's debug information at a time.
     fn resolve(&mut self, frame: Frame, object: Option<&Object>, out: &mut Vec<Line>);
+
+    /// Of how many objects it has read less than there is, for want of memory.
+    fn unread(&self) -> u64 {
+        0
+    }
 }
 
 /// A physical frame as it will be shown: where it is, and the lines that are left of it.
@@ -93,6 +98,8 @@ pub(crate) struct Stacks<'a> {
     order: Vec<u32>,
     /// Distinct if they were joined, none all zero.
     stacks: Vec<Stack>,
+    /// As [`Symbolizer::unread`] says.
+    unread: u64,
 }
 
 /// One stack as it will be shown: its part of [`Stacks::order`].
@@ -153,7 +160,8 @@ type Names = HashMap<Frame, Rc<[Line]>>;
 /// Names and encodes `snapshot`. Never fails: what can't be named stays a bare address.
 pub fn encode(snapshot: &Snapshot, go_names: &GoNames, symbolizer: &mut dyn Symbolizer, format: Format) -> Vec<u8> {
     let names = name_frames(snapshot, go_names, symbolizer);
-    let stacks = Stacks::new(snapshot, &names, format != Format::ProtoEach);
+    let mut stacks = Stacks::new(snapshot, &names, format != Format::ProtoEach);
+    stacks.unread = symbolizer.unread();
     match format {
         Format::Proto | Format::ProtoEach => proto::write(snapshot, &stacks),
         Format::Text => text::write(snapshot, &stacks),
@@ -221,6 +229,7 @@ impl<'a> Stacks<'a> {
             paths,
             order,
             stacks: Vec::new(),
+            unread: 0,
         };
         // Viewers refuse or drop samples without any value; in a difference they are the usual case.
         stacks.retain(|stack| stack.first < stack.end && !all.values(stack).is_nothing());

@@ -86,7 +86,7 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         // The interval. While sampling is off it is 1, not 0: the values are scaled, so the number matters to no
         // one, but a reader that divides by it must not divide by 0. A comment says that sampling is off.
         period: i64::try_from(snapshot.interval_bytes).unwrap_or(i64::MAX).max(1),
-        comment: comments::sentences(snapshot)
+        comment: comments::sentences(snapshot, stacks.unread)
             .iter()
             .map(|text| strings.number(text))
             .collect(),

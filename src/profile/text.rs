@@ -63,7 +63,7 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         out.push('\n');
     }
 
-    facts(&mut out, snapshot, &total);
+    facts(&mut out, snapshot, &total, stacks.unread);
     libraries(&mut out, &snapshot.objects);
     out.into_bytes()
 }
@@ -136,7 +136,7 @@ fn frames(out: &mut String, path: &[&Place]) {
     }
 }
 
-fn facts(out: &mut String, snapshot: &Snapshot, total: &Values) {
+fn facts(out: &mut String, snapshot: &Snapshot, total: &Values, unread: u64) {
     let stats = &snapshot.stats;
     let mut fact = |name: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(out, "# {name} = {value}");
@@ -161,7 +161,7 @@ fn facts(out: &mut String, snapshot: &Snapshot, total: &Values) {
     fact("stacks", &stats.stacks);
     fact("own_bytes", &stats.own_bytes);
     fact("go_frames", &comments::go_frames(snapshot));
-    for (words, count) in comments::lost(snapshot) {
+    for (words, count) in comments::lost(snapshot, unread) {
         fact(words, &count);
     }
     fact("coverage", &comments::coverage(stats.interpose));
