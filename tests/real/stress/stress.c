@@ -68,6 +68,20 @@ __attribute__((noinline)) void stress_churn(unsigned seed, int rounds) {
     }
 }
 
+/* The two calls stay two, with a return address each, and neither is a tail call. */
+void stress_descend(unsigned path, int depth, unsigned seed, int rounds) {
+    if (depth == 0) {
+        stress_churn(seed, rounds);
+        __asm__ volatile("");
+    } else if (path & 1) {
+        stress_descend(path >> 1, depth - 1, seed, rounds);
+        __asm__ volatile("# odd");
+    } else {
+        stress_descend(path >> 1, depth - 1, seed, rounds);
+        __asm__ volatile("# even");
+    }
+}
+
 static int rounds_each;
 static void *churner(void *seed) {
     stress_churn((unsigned)(uintptr_t)seed, rounds_each);

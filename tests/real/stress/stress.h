@@ -1,5 +1,7 @@
 /* Churn over a shared table of blocks: who takes a block out frees or moves it, whoever has made it. */
 void stress_churn(unsigned seed, int rounds);
+/* Churn beneath a chain of calls, which is another one for each value of path's depth lowest bits. */
+void stress_descend(unsigned path, int depth, unsigned seed, int rounds);
 void stress_threads(int threads, int rounds); /* C threads that churn, come and go; returns when all are done */
 void stress_stop(void);
 void stress_live(long *objects, long *bytes); /* what is in the table; nobody may churn meanwhile */

@@ -18,8 +18,7 @@ import (
 func TestEverythingAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "plugin.so")
 	source := filepath.Join(t.TempDir(), "plugin.c")
-	const text = "void plugin_run(void (*churn)(unsigned, int)) { for (unsigned i = 0; i < 10; i++) churn(i, 20); }\n"
-	if err := os.WriteFile(source, []byte(text), 0o666); err != nil {
+	if err := os.WriteFile(source, []byte(Plugin), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("gcc", "-O1", "-shared", "-fPIC", "-o", file, source).CombinedOutput(); err != nil {
@@ -36,7 +35,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	for i := range 32 {
 		all.Go(func() {
 			for seed := uint32(i); !done.Load(); seed += 32 {
-				churn(seed, 500)
+				Churn(seed, 500)
 			}
 		})
 	}
@@ -50,7 +49,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	})
 	all.Go(func() {
 		for ; !done.Load(); rounds++ {
-			if library(file, 10) != 0 {
+			if Library(file, 10) != 0 {
 				t.Error("dlopen")
 				return
 			}
@@ -61,7 +60,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	stop()
 	all.Wait()
 
-	if n := bad(); n != 0 {
+	if n := Bad(); n != 0 {
 		t.Errorf("%d blocks were not what they should be", n)
 	}
 	// On a starved machine a thread may be stopped for so long, with one of our locks in its hands, that others give up.
@@ -69,7 +68,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	var stats cgoheap.Stats
 	cgoheap.ReadStats(&stats)
 	lost := int64(stats.Lost.SamplesLockBusy + stats.Lost.FreesLockBusy)
-	objects, bytes := live()
+	objects, bytes := Live()
 	p := heap.Now(t)
 	if lost == 0 {
 		p.Expect(t, objects, bytes, "stress_churn")
@@ -81,7 +80,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	if objects < 1000 || snapshots < 3 || rounds < 3 || got.AllocObjects < 100_000 {
 		t.Error("that was no stress")
 	}
-	freeAll()
+	FreeAll()
 	if lost == 0 {
 		heap.Now(t).Expect(t, 0, 0, "stress_churn")
 		heap.ExpectWhole(t)
