@@ -60,6 +60,7 @@ func serve(plugin string) error {
 	if err != nil {
 		return err
 	}
+	stress.ReplaceLarge(0, 4096)
 	l := &load{plugin: plugin}
 	http.HandleFunc("POST /load", func(http.ResponseWriter, *http.Request) { l.start() })
 	http.HandleFunc("POST /quiet", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(l.quiet()) })
@@ -98,6 +99,8 @@ func (l *load) start() {
 				err = l.databases(stopped)
 			case i%16 == 2:
 				err = l.streams(stopped)
+			case i == 3:
+				err = l.cache(stopped)
 			default:
 				err = l.churn(stopped, l.round*goroutines+i)
 			}
@@ -118,6 +121,15 @@ func (l *load) unit() {
 func (l *load) churn(stopped *atomic.Bool, seed uint32) error {
 	for ; !stopped.Load(); seed += 7919 {
 		stress.Descend(seed, 10, seed, 100)
+		l.unit()
+	}
+	return nil
+}
+
+// cache replaces a little in each unit of the 200 MB that a server holds.
+func (l *load) cache(stopped *atomic.Bool) error {
+	for first := uint32(0); !stopped.Load(); first += 10 {
+		stress.ReplaceLarge(first, 10)
 		l.unit()
 	}
 	return nil

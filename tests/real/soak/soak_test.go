@@ -33,8 +33,8 @@ type server struct {
 func start(t *testing.T, name, plugin string) *server {
 	t.Helper()
 	command := exec.Command(os.Args[0])
-	// Few arenas, or it's luck which thread frees what in which of them, and with it how much memory glibc keeps.
-	command.Env = append(os.Environ(), pluginVariable+"="+plugin, "CGOHEAP=", "MALLOC_ARENA_MAX=2")
+	// One arena, or it's luck which thread frees what in which of them, and with it how much memory glibc keeps.
+	command.Env = append(os.Environ(), pluginVariable+"="+plugin, "CGOHEAP=", "MALLOC_ARENA_MAX=1")
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {

@@ -13,8 +13,8 @@ struct block {
     size_t size;
     uintptr_t check;
 };
-enum { SLOTS = 20000 };
-static _Atomic(struct block *) slot[SLOTS];
+enum { SLOTS = 20000, LARGE = 4096 };
+static _Atomic(struct block *) slot[SLOTS], large[LARGE];
 static atomic_int bad, stop;
 
 static struct block *sign(struct block *block, size_t size) {
@@ -65,6 +65,20 @@ __attribute__((noinline)) void stress_churn(unsigned seed, int rounds) {
         /* Somebody may have put one there meanwhile: that one is ours now. */
         fresh = atomic_exchange(place, taken);
         free(fresh);
+    }
+}
+
+void stress_replace_large(unsigned first, int count) {
+    for (unsigned i = first; i < first + (unsigned)count; i++) {
+        size_t size = 32768 + i % LARGE * 7919 % 32768;
+        struct block *fresh = malloc(size), *old;
+        if (fresh == NULL)
+            abort();
+        memset(fresh, 1, size);
+        old = atomic_exchange(&large[i % LARGE], sign(fresh, size));
+        if (old != NULL)
+            verify(old);
+        free(old);
     }
 }
 

@@ -17,6 +17,10 @@ func Descend(path uint32, depth int, seed uint32, rounds int) {
 	C.stress_descend(C.uint(path), C.int(depth), C.uint(seed), C.int(rounds))
 }
 
+// ReplaceLarge replaces large blocks by others of the same sizes, 48 KiB on average: count of them, from the first on. There are
+// 4096, which are not in the table.
+func ReplaceLarge(first uint32, count int) { C.stress_replace_large(C.uint(first), C.int(count)) }
+
 // Live counts what the table holds. Nobody may churn meanwhile.
 func Live() (objects, bytes int64) {
 	var o, b C.long
