@@ -68,6 +68,8 @@ struct Open {
     object: ObjectId,
     detail: Detail,
     is_read: bool,
+    /// Whether some frame was named since it was read.
+    has_named: bool,
     /// `None` when there are none.
     files: Option<DebugFile>,
 }
@@ -106,6 +108,7 @@ impl ProcessSymbols {
             object: object.id,
             detail: Detail::All,
             is_read: false,
+            has_named: false,
             files: None,
         });
         if !open.is_read && open.detail != Detail::Nothing {
@@ -114,16 +117,20 @@ impl ProcessSymbols {
         open.is_read = true;
         let Some(files) = &mut open.files else { return false };
         files.lines(frame.call_address().wrapping_sub(object.load_bias), out);
+        open.has_named = true;
         // What there is more memory for next time isn't known yet.
         open.detail == Detail::All
     }
 
-    /// After there was no memory: less is read of the object's files.
+    /// After there was no memory: what was read for other frames of the object goes; if it was nothing, less is read of its files.
     fn read_less(&mut self) {
         let Some(open) = &mut self.open else { return };
-        self.unread += u64::from(open.detail == Detail::All);
         open.files = None;
         open.is_read = false;
+        if core::mem::take(&mut open.has_named) {
+            return;
+        }
+        self.unread += u64::from(open.detail == Detail::All);
         open.detail = match open.detail {
             Detail::All => Detail::Functions,
             _ => Detail::Nothing,

@@ -80,12 +80,15 @@ int main(int argc, char **argv) {
         struct cgoheap_stats full = check_stats();
         CHECK(full.samples_no_memory > before.samples_no_memory && full.own_memory_refused > before.own_memory_refused);
         CHECK(full.stacks_table_full > before.stacks_table_full && full.stacks > 1000, "%llu stacks", full.stacks);
-        CHECK(full.live_samples > 20000, "%llu samples", full.live_samples);
-        CHECK(!round || full.live_samples > kept / 2, "%llu samples, before %llu", full.live_samples, kept);
+        /* 29,000 as a rule; half of them while an array of the filter that was left is kept, which is for ten seconds. */
+        CHECK(full.live_samples > 10000, "%llu samples", full.live_samples);
+        CHECK(!round || full.live_samples > kept / 3, "%llu samples, before %llu", full.live_samples, kept);
         kept = full.live_samples;
         each(release);
         struct cgoheap_stats empty = check_stats();
         CHECK(empty.live_samples == 0 && empty.live_bytes == 0, "%llu samples", empty.live_samples);
+        /* A profile that is being made at this moment has its part for a moment. */
+        for (int i = 0; i < 1000 && empty.own_bytes >= full.own_bytes; i++) usleep(10000), empty = check_stats();
         CHECK(empty.own_bytes < full.own_bytes, "%llu, then %llu bytes", full.own_bytes, empty.own_bytes);
     }
     done = 1;

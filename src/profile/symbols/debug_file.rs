@@ -63,6 +63,8 @@ struct Parsed {
     dwarf: Arc<Dwarf>,
     /// Our memory, right after the beginning.
     bytes: u64,
+    /// What may be added to it before all is parsed anew; known after the first frame.
+    most: Option<u64>,
 }
 
 impl Parsed {
@@ -73,13 +75,29 @@ impl Parsed {
         }
         let context = Context::from_arc_dwarf(dwarf.clone()).ok()?;
         let bytes = pages::mapped_bytes();
-        Some(Parsed { context, dwarf, bytes })
+        Some(Parsed {
+            context,
+            dwarf,
+            bytes,
+            most: None,
+        })
+    }
+
+    fn added(&self) -> u64 {
+        pages::mapped_bytes().saturating_sub(self.bytes)
+    }
+
+    /// After a frame: twice as much as one takes is never too much, or each of a large unit's would be parsed anew.
+    fn set_most(&mut self) {
+        if self.most.is_none() {
+            let most = MOST_PARSED.min(pages::limit_of_control() / 4);
+            self.most = Some(most.max(2 * self.added()));
+        }
     }
 
     /// The same, without what has been parsed so far if that is much.
     fn trimmed(self) -> Option<Parsed> {
-        let most = MOST_PARSED.min(pages::limit_of_control() / 4);
-        if pages::mapped_bytes().saturating_sub(self.bytes) <= most {
+        if self.most.is_none_or(|most| self.added() <= most) {
             return Some(self);
         }
         let Parsed { context, dwarf, .. } = self;
@@ -168,6 +186,9 @@ impl DebugFile {
         self.parsed = self.parsed.take().and_then(Parsed::trimmed);
         if let Some(parsed) = &self.parsed {
             self.lines_of(&parsed.context, address, out);
+        }
+        if let Some(parsed) = &mut self.parsed {
+            parsed.set_most();
         }
         // The symbol table knows the function that the address physically lies in, which assembly and objects without
         // debug information have no other name for, and brief debug information (`-g1`, Rust's line-tables-only) only a short one.

@@ -11,7 +11,7 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::read::{ReadCache, ReadCacheOps};
 use object::{CompressedData, CompressionFormat, LittleEndian};
 
-use super::source::{Piece, Source};
+use super::source::{Piece, Source, reserve};
 
 /// Bytes that the table of sections and the names in it may have. A linker makes some forty sections of 64 bytes; a compiler that gives each
 /// function one, and a linker that leaves it so, thousands.
@@ -85,7 +85,7 @@ impl Elf {
         }
         let table = header.sections(endian, &headers).ok()?;
         let mut sections = Vec::new();
-        sections.try_reserve_exact(table.len()).ok()?;
+        reserve(&mut sections, table.len());
         for section in table.iter() {
             let contents = section.file_range(endian);
             sections.push(Section {
@@ -155,6 +155,9 @@ impl Elf {
         *left = left.checked_sub(uncompressed_size)?;
         let data = piece.part(header, (gimli::Reader::len(piece) as u64).checked_sub(header)?)?;
         let data = data.copy(*left + uncompressed_size)?;
+        if let Ok(bytes) = usize::try_from(uncompressed_size) {
+            reserve(&mut Vec::<u8>::new(), bytes); // so that no memory isn't taken for damage
+        }
         let compressed = CompressedData {
             format,
             data: &data,
@@ -292,7 +295,7 @@ struct Function {
 const NO_NAME: u32 = u32::MAX;
 
 impl Functions {
-    /// `ends`: where code ends. `None` when there are none, or no memory for them.
+    /// `ends`: where code ends. `None` when there are none.
     pub(super) fn new(
         symbols: impl Iterator<Item = Symbol>,
         ends: impl Iterator<Item = u64>,
@@ -301,9 +304,8 @@ impl Functions {
         const LATEST: u32 = (1 << 28) - 1;
         let mut functions = Vec::new();
         let mut add = |function| {
-            functions.try_reserve(1).ok()?;
+            reserve(&mut functions, 1);
             functions.push(function);
-            Some(())
         };
         let mut any = false;
         for (number, symbol) in symbols.enumerate() {
@@ -318,7 +320,7 @@ impl Functions {
                 size: symbol.size,
                 name: symbol.name,
                 rank,
-            })?;
+            });
         }
         for address in ends {
             add(Function {
@@ -326,7 +328,7 @@ impl Functions {
                 size: 0,
                 name: NO_NAME,
                 rank: u32::MAX,
-            })?;
+            });
         }
         functions.sort_unstable_by_key(|function| (function.address, function.rank));
         functions.dedup_by_key(|function| function.address);
@@ -343,8 +345,13 @@ impl Functions {
             (0, None) => return None,
             (size, _) => function.address.saturating_add(size),
         };
-        let name = (address < ends && function.name != NO_NAME).then(|| self.names.text(function.name.into()))?;
-        name.filter(|name| !name.is_empty())
+        let mut name =
+            (address < ends && function.name != NO_NAME).then(|| self.names.text(function.name.into()))??;
+        // A version, as in `memcpy@@GLIBC_2.14`, is no part of a name.
+        if let Some(at) = name.find('@') {
+            name.truncate(at);
+        }
+        (!name.is_empty()).then_some(name)
     }
 }
 
@@ -388,6 +395,23 @@ mod tests {
         assert_eq!(found.containing(250), None);
         // Data between functions is none.
         assert!(Functions::new(core::iter::empty(), core::iter::empty(), Piece::empty()).is_none());
+    }
+
+    #[test]
+    fn a_version_is_no_part_of_a_name() {
+        let names = Source::of_memory(b"\0a@@V1\0@\0".to_vec()).whole();
+        let symbol = |name, value| Symbol {
+            name,
+            info: 2,
+            other: 0,
+            section: 1,
+            value,
+            size: 10,
+        };
+        let symbols = [symbol(1, 100), symbol(7, 200)].into_iter();
+        let found = Functions::new(symbols, core::iter::empty(), names).unwrap();
+        assert_eq!(found.containing(105).as_deref(), Some("a"));
+        assert_eq!(found.containing(205), None);
     }
 
     #[test]

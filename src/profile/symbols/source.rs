@@ -17,6 +17,7 @@ use std::rc::Rc;
 use gimli::{LittleEndian, ReaderOffsetId};
 
 use crate::sys::mapped_files::{self, FileId};
+use crate::sys::no_memory;
 
 /// Bytes of a window, and of all windows of a file.
 const WINDOW: usize = 8 << 10;
@@ -55,7 +56,7 @@ impl Windows {
     fn get(&mut self, file: &File, number: u64, offset: usize) -> Option<&[u8]> {
         let place = (number % WINDOWS as u64) as usize;
         if self.memory.is_empty() {
-            self.memory.try_reserve_exact(WINDOW * WINDOWS).ok()?;
+            reserve(&mut self.memory, WINDOW * WINDOWS);
             self.memory.resize(WINDOW * WINDOWS, 0);
         }
         let window = self.memory.get_mut(place * WINDOW..)?.get_mut(..WINDOW)?;
@@ -70,6 +71,14 @@ impl Windows {
             }
         };
         window.get(offset..length).filter(|rest| !rest.is_empty())
+    }
+}
+
+/// Makes room for so many more. Without memory it unwinds to whoever asked for names, as all does that is made of debug information
+/// ([`no_memory`]).
+pub(super) fn reserve<T>(to: &mut Vec<T>, more: usize) {
+    if to.try_reserve(more).is_err() {
+        no_memory::unwind();
     }
 }
 
@@ -230,11 +239,11 @@ impl Piece {
         Some(out)
     }
 
-    /// A copy, if it has no more than `most` bytes and there is memory for them.
+    /// A copy, if it has no more than `most` bytes.
     pub(super) fn copy(&self, most: u64) -> Option<Vec<u8>> {
         let bytes = usize::try_from(self.bytes()).ok().filter(|_| self.bytes() <= most)?;
         let mut out = Vec::new();
-        out.try_reserve_exact(bytes).ok()?;
+        reserve(&mut out, bytes);
         out.resize(bytes, 0);
         self.source.read(self.start, &mut out)?;
         Some(out)

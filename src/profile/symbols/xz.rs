@@ -11,7 +11,7 @@ pub(super) fn inflate(file: &[u8]) -> Option<Vec<u8>> {
     let packed = lzma2_of(file)?;
     let length = length_of(packed)?;
     let mut out = Vec::new();
-    out.try_reserve_exact(length).ok()?;
+    super::source::reserve(&mut out, length);
     lzma_rs::lzma2_decompress(&mut &packed[..], &mut out).ok()?;
     (out.len() == length).then_some(out)
 }
