@@ -16,6 +16,8 @@ use super::source::{Piece, Source, reserve};
 /// Bytes that the table of sections and the names in it may have. A linker makes some forty sections of 64 bytes; a compiler that gives each
 /// function one, and a linker that leaves it so, thousands.
 const MOST_HEADERS: u64 = 8 << 20;
+/// Bytes of a symbol table that are looked at: ten million symbols.
+const MOST_SYMBOLS: u64 = 256 << 20;
 /// Bytes of a section that says where something is.
 const MOST_NOTES: u64 = 64 << 10;
 
@@ -205,7 +207,7 @@ impl Elf {
         };
         let names = self.sections.get(table.link as usize)?.contents.clone()?;
         let symbols = table.contents.as_ref()?;
-        let count = gimli::Reader::len(symbols) as u64 / Symbol::BYTES;
+        let count = (gimli::Reader::len(symbols) as u64).min(MOST_SYMBOLS) / Symbol::BYTES;
         let symbols = (0..count).map_while(|number| Symbol::parse(symbols.array(number * Symbol::BYTES)?));
         let code = |section: &&Section| section.flags & elf::SHF_EXECINSTR.0 != 0;
         let ends = self

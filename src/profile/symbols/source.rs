@@ -31,6 +31,9 @@ const LONGEST_STRING: usize = 64 << 10;
 /// in one folder of a long name.
 const MOST_STRINGS: usize = 128 << 20;
 
+/// Bytes of a file that are summed up at most.
+const MOST_SUMMED: u64 = 4 << 30;
+
 /// A file, or memory.
 pub(super) struct Source {
     bytes: Bytes,
@@ -97,8 +100,10 @@ fn read_up_to(file: &File, out: &mut [u8], at: u64) -> Option<usize> {
 }
 
 impl Source {
-    /// A regular file; `None` when it can't be opened or is something else. Waits for nobody: of a pipe in its place nothing is read.
+    /// A regular file; `None` when it can't be opened or is something else. A pipe would have to be waited for, and a device may do
+    /// something when it is opened, so it is asked first.
     pub(super) fn open(path: &Path) -> Option<Rc<Source>> {
+        std::fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;
         let mut options = File::options();
         options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
         let file = options.open(path).ok()?;
@@ -134,8 +139,11 @@ impl Source {
         }
     }
 
-    /// The checksum of the whole that a debug link has.
-    pub(super) fn checksum(self: &Rc<Source>) -> Option<u32> {
+    /// The checksum of the whole that a debug link has; `None` for what can't be read, or would take seconds.
+    pub(super) fn checksum(&self) -> Option<u32> {
+        if self.length > MOST_SUMMED {
+            return None;
+        }
         let mut sum = flate2::Crc::new();
         let mut at = 0;
         while at < self.length {
@@ -482,6 +490,19 @@ mod tests {
         assert!(source.whole().array::<8>(300_000).is_none());
         assert_eq!(source.checksum(), None);
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_mostly_a_hole_takes_no_time() {
+        let path = std::env::temp_dir().join(format!("cgoheap-source-{}-hole", std::process::id()));
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let source = Source::open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(source.checksum(), None);
+        assert_eq!(source.whole().array(1 << 39), Some([0; 8]));
+        assert_eq!(source.whole().copy(1 << 20), None);
+        assert!(source.whole().find(1).is_err());
     }
 
     #[test]

@@ -327,3 +327,81 @@ fn files_that_are_cut_or_something_else_name_nothing_and_harm_nobody() {
     );
     assert!(lines.iter().any(|line| line.function == "probe"));
 }
+
+/// Numbers that look random, the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+/// Bytes of a file that passes for the right one are anything: in the object itself with its link and its packed symbols, in the file with its
+/// debug information, in the alternate one. What comes of it are names or none.
+#[test]
+fn damaged_files_of_every_kind_end_and_harm_nobody() {
+    let folder = Folder::with_library("damaged", "-g -gz=none -Wl,--build-id=0x0102030405060708");
+    folder.run("objcopy -S --keep-symbol=hidden full.so mini && xz mini && cp full.so other.so");
+    folder.run("dwz -m common.debug full.so other.so && objcopy --only-keep-debug full.so lib.debug && strip lib.so");
+    folder.run("objcopy --add-section .gnu_debugdata=mini.xz lib.so && objcopy --add-gnu-debuglink=lib.debug lib.so");
+    folder.expect(WHOLE);
+    let common = build_id(&folder.path.join("common.debug"));
+    let (library, object) = Library::open(&folder.path.join("lib.so"));
+    let at = library.probe() - 1 - object.load_bias;
+    // By build id alone, which the damage leaves as it is.
+    folder.put(
+        "lib.debug",
+        &folder.places.debug.join(".build-id/01/02030405060708.debug"),
+    );
+    let files = [
+        ("lib.so".into(), object.build_id.clone()),
+        (
+            folder.places.debug.join(".build-id/01/02030405060708.debug"),
+            object.build_id.clone(),
+        ),
+        (folder.path.join("common.debug"), common),
+    ];
+    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    let mut named = 0;
+    for (path, id) in files {
+        let path = folder.path.join(path);
+        let whole = std::fs::read(&path).unwrap();
+        let id_at = whole.windows(id.len()).position(|window| window == id).unwrap();
+        let headers = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+        for round in 0..300 {
+            let mut damaged = whole.clone();
+            for _ in 0..1 + numbers.below(8) {
+                // Half of them where it says what lies where.
+                let at = match round % 4 {
+                    0 => headers + numbers.below(whole.len() - headers),
+                    1 => 16 + numbers.below(48),
+                    _ => numbers.below(whole.len()),
+                };
+                damaged[at] = match numbers.below(3) {
+                    0 => 0xff,
+                    1 => 0,
+                    _ => numbers.below(256) as u8,
+                };
+            }
+            damaged[id_at..id_at + id.len()].copy_from_slice(&id);
+            // The library is mapped: not into the same file.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, &damaged).unwrap();
+            let mut lines = Vec::new();
+            if let Some(mut file) = DebugFile::open(&object, &folder.places, true) {
+                file.lines(at, &mut lines);
+                named += usize::from(!lines.is_empty());
+                for address in (0..0x1400).step_by(61) {
+                    file.lines(address, &mut lines);
+                }
+            }
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    // Most damage lies where it does no harm, or names would not be looked for at all.
+    assert!(named > 300, "{named}");
+}
