@@ -1,6 +1,6 @@
 /* reload A.so B.so FOLDER WAY SEEN: A is opened, allocates and is closed; then B is, under the same name and at the same address, as a
    plugin that is made anew while the program runs. Nothing of B may pass for A's: no name, no unwind rule, no stack. WAY is how B takes
-   A's place: rename, overwrite (the same file), memfd. SEEN: a profile is made while A is there, so that its names are known. */
+   A's place: rename, overwrite (the same file), anew (the old one is deleted first, and its number may be given to the new one), memfd. SEEN: a profile is made while A is there, so that its names are known. */
 #define CGOHEAP_NO_REDIRECT
 #include "check.h"
 #include <dlfcn.h>
@@ -35,6 +35,7 @@ static void place(const char *library, const char *folder, const char *way) {
     char fresh[4200];
     snprintf(path, sizeof path, "%s/plugin.so", folder);
     snprintf(fresh, sizeof fresh, "%s%s", path, strcmp(way, "rename") ? "" : ".new");
+    if (!strcmp(way, "anew")) unlink(path);
     int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
     copy(library, file);
     close(file);
@@ -53,6 +54,7 @@ int main(int argc, char **argv) {
     cgoheap_set_rate(1);
     void *first = NULL;
     for (int i = 0; i < 2; i++) {
+        if (i) usleep(30000); /* no compiler is faster, and files' times have ticks */
         place(argv[1 + i], argv[3], way);
         void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         CHECK(library, "%s", dlerror());

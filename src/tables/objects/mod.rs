@@ -8,14 +8,15 @@
 //! The registry gives each object a number that is never used again. Two objects are the same when the
 //! addresses, the file that the loader opened (device and inode), the beginning of the unwind table and the build id agree; where there
 //! is no build id, the path and the beginnings of its tables. Plugins made from one template are alike in all but these, and so is a plugin that is
-//! made anew under its name, and the loader puts one where the other was. (That the loader has an entry at the same place says nothing: it
+//! made anew under its name, and the loader puts one where the other was. A file that is written over has the same number, and a new
+//! one may get a number that has just become free; so the file of an object without a build id is looked at again now and then ([`Written`]). (That the loader has an entry at the same place says nothing: it
 //! comes from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU32,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::ffi::OsStr;
@@ -31,6 +32,8 @@ pub use dynamic::{DynamicSymbols, dynamic_symbols};
 pub use segments::Segments;
 pub use static_program::AT_START;
 
+use crate::sys::clock::monotonic_coarse_nanos;
+use crate::sys::mapped_files::FileState;
 use crate::sys::pages::PAGE;
 use crate::sys::readable::page_is_readable;
 use crate::sys::{loaded_object, mapped_files, process, spare_stack};
@@ -91,6 +94,45 @@ pub struct Entry {
     build_id_at: u64,
     /// What there is of it in memory, for an object without a build id there.
     contents: Contents,
+    /// Its file, for the same.
+    written: Written,
+}
+
+/// Whether an object's file is still as it was. Two files may be alike in all that is in memory: of names of static functions nothing is.
+#[derive(Default)]
+struct Written {
+    /// When it was registered; `None` when its file couldn't be found by its name.
+    first: Option<FileState>,
+    /// When it was last looked at, in nanoseconds of the coarse clock. Atomic, because any hook may look.
+    looked_nanos: AtomicU64,
+    /// The file has changed since, so what is loaded from now on is another object. Never taken back. Atomic, as above.
+    again: AtomicBool,
+}
+
+impl Written {
+    /// Time between two looks, which are a system call each.
+    const PAUSE_NANOS: u64 = 10_000_000;
+
+    /// Whether the file of an object that looks the same has been written to since. Context: hook.
+    fn is_written_again(&self, loaded: &Loaded) -> bool {
+        let Some(first) = self.first else { return false };
+        if self.again.load(Relaxed) {
+            return true;
+        }
+        let now = monotonic_coarse_nanos();
+        if now.wrapping_sub(self.looked_nanos.load(Relaxed)) < Written::PAUSE_NANOS {
+            return false;
+        }
+        self.looked_nanos.store(now, Relaxed);
+        // SAFETY: the object is loaded.
+        let state = unsafe { loaded_object::state_of_name(loaded.name) };
+        // That it has the same number is a part of the object's identity; what has another one now is another file.
+        let again = state.is_some_and(|now| now.device_and_inode == first.device_and_inode && now != first);
+        if again {
+            self.again.store(true, Relaxed);
+        }
+        again
+    }
 }
 
 /// The beginnings of an object's tables: how long its file is, dynamic symbols, unwind tables. As far as they aren't written to while
@@ -124,6 +166,7 @@ impl Entry {
             build_id: &[],
             build_id_at: 0,
             contents: Contents::default(),
+            written: Written::default(),
         }
     }
 
@@ -250,7 +293,8 @@ impl Loaded {
         }
         if entry.build_id_at == 0 {
             // SAFETY: the object is loaded, and its mapping and unwind tables begin where the registered one's did.
-            return self.path() == entry.path && unsafe { entry.contents.again(self) } == entry.contents;
+            let is_alike = self.path() == entry.path && unsafe { entry.contents.again(self) } == entry.contents;
+            return is_alike && !entry.written.is_written_again(self);
         }
         // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
         // page, which holds its ELF header, is readable.
@@ -419,6 +463,10 @@ fn read_program_headers(loaded: &Loaded, entry: &mut Entry, stays: bool) {
     if stays && entry.build_id_at == 0 {
         // SAFETY: the object is loaded, and these pages of it are readable.
         entry.contents = unsafe { contents.again(loaded) };
+        // SAFETY: the object is loaded.
+        entry.written.first =
+            loaded_object::holding(loaded.map_start).and_then(|object| unsafe { object.file_state() });
+        entry.written.looked_nanos = AtomicU64::new(monotonic_coarse_nanos());
     }
 }
 

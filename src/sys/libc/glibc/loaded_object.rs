@@ -10,7 +10,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::sys::mapped_files::device_and_inode;
+use crate::sys::mapped_files::{FileState, state_of};
 use crate::sys::readable::page_is_readable;
 
 /// `struct dl_find_object` of <dlfcn.h>, glibc 2.35, on processors where it has no member for a data base address.
@@ -61,7 +61,7 @@ pub fn learn_where_files_are() {
             let name = (*entry).name;
             let is_path = !name.is_null() && *name as u8 == b'/';
             let file = if is_path {
-                device_and_inode(CStr::from_ptr(name))
+                state_of(CStr::from_ptr(name)).map(|file| file.device_and_inode)
             } else {
                 None
             };
@@ -116,6 +116,31 @@ pub struct LoadedObject {
     pub unwind_header: u64,
     /// A number for its file when it was opened, made of device and inode; 0 when that isn't known.
     pub file: u64,
+}
+
+impl LoadedObject {
+    /// The state now of the file that was opened, if it still has that name. Context: hook.
+    ///
+    /// # Safety
+    /// The object is still loaded.
+    pub unsafe fn file_state(&self) -> Option<FileState> {
+        // SAFETY: says the caller.
+        let state = unsafe { state_of_name(self.name)? };
+        let [device, inode] = state.device_and_inode;
+        (self.file != 0 && self.file == file_number(device, inode)).then_some(state)
+    }
+}
+
+/// The state now of whatever file has this name.
+///
+/// # Safety
+/// It is null or the [`LoadedObject::name`] of an object that is loaded.
+pub unsafe fn state_of_name(name: *const c_char) -> Option<FileState> {
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's names are zero-terminated.
+    state_of(unsafe { CStr::from_ptr(name) })
 }
 
 fn file_number(device: u64, inode: u64) -> u64 {

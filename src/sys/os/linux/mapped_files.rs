@@ -86,9 +86,22 @@ pub fn of(descriptor: c_int) -> Option<FileId> {
     }
 }
 
-/// Device and inode of the file at this path, as stat(2) tells them; `None` when there is none. Asks the kernel itself: it is called
+/// What stat(2) tells of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Device that it lies on, and its number there.
+    pub device_and_inode: [u64; 2],
+    /// Bytes in it.
+    pub bytes: u64,
+    /// When it was last written to, or changed in another way, in nanoseconds since the epoch. (The kernel counts in ticks of some
+    /// milliseconds.)
+    pub changed_nanos: i64,
+}
+
+/// The file at this path; `None` when there is none. Asks the kernel itself: it is called
 /// before main, when a library that stands in libc's place may not be ready. Context: hook.
-pub fn device_and_inode(path: &CStr) -> Option<[u64; 2]> {
+#[inline(never)] // its room is not to be part of a walk's
+pub fn state_of(path: &CStr) -> Option<FileState> {
     let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
     let arguments = [
         libc::AT_FDCWD as usize,
@@ -102,7 +115,14 @@ pub fn device_and_inode(path: &CStr) -> Option<[u64; 2]> {
     unsafe {
         system_call(libc::SYS_newfstatat, arguments).ok()?;
         let stat = stat.assume_init_ref();
-        Some([stat.st_dev, stat.st_ino])
+        Some(FileState {
+            device_and_inode: [stat.st_dev, stat.st_ino],
+            bytes: stat.st_size as u64,
+            changed_nanos: stat
+                .st_ctime
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(stat.st_ctime_nsec),
+        })
     }
 }
 
