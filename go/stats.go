@@ -79,7 +79,7 @@ type Stats struct {
 		// ModulesTableFull counts frames in loaded objects beyond those that are kept: they are unwound, but have no names.
 		ModulesTableFull uint64
 		// OwnMemoryRefused counts how often cgoheap asked for more memory than CGOHEAP=own= allows it. What that cost, other
-		// counters say: SamplesNoMemory, StacksTableFull.
+		// counters say, SamplesNoMemory and StacksTableFull, and a profile's comments: objects without lines.
 		OwnMemoryRefused uint64
 	}
 }
