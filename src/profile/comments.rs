@@ -73,7 +73,10 @@ pub(super) fn go_frames(snapshot: &Snapshot) -> &'static str {
 
 /// Each reason for a loss that did occur, with the number of times. `unread`: as [`super::Symbolizer::unread`] says.
 pub(super) fn lost(snapshot: &Snapshot, unread: u64) -> impl Iterator<Item = (&'static str, u64)> {
-    let unread = ("objects without lines, or without names, for want of memory", unread);
+    let unread = (
+        "objects without lines, or without names: no memory for their debug information, or damage in it",
+        unread,
+    );
     let described = snapshot.stats.lost.described().into_iter();
     described.chain([unread]).filter(|&(_, count)| count != 0)
 }

@@ -71,7 +71,7 @@ pub trait Symbolizer {
     /// one after the other, so that an implementation needs to hold one object's debug information at a time.
     fn resolve(&mut self, frame: Frame, object: Option<&Object>, out: &mut Vec<Line>);
 
-    /// Of how many objects it has read less than there is, for want of memory.
+    /// Of how many objects it has read less than there is: for want of memory, or because of damage.
     fn unread(&self) -> u64 {
         0
     }

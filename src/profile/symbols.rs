@@ -28,11 +28,10 @@ mod places;
 mod source;
 mod xz;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Line, Symbolizer};
 use crate::sys::lock::Lock;
-use crate::sys::no_memory::NoMemory;
 use crate::tables::frame::{Frame, ObjectId};
 use crate::tables::objects::Object;
 use debug_file::DebugFile;
@@ -122,7 +121,7 @@ impl ProcessSymbols {
         open.detail == Detail::All
     }
 
-    /// After there was no memory: what was read for other frames of the object goes; if it was nothing, less is read of its files.
+    /// After there was no memory, or a panic: what was read for other frames of the object goes; if it was nothing, less is read of its files.
     fn read_less(&mut self) {
         let Some(open) = &mut self.open else { return };
         open.files = None;
@@ -145,15 +144,15 @@ impl Symbolizer for ProcessSymbols {
         }
         let Some(object) = object else { return };
         loop {
-            // Debug information may need more memory than there is. A profile with fewer names is better than none.
+            // Debug information may need more memory than there is (sys/no_memory.rs), or a library that reads it may panic over
+            // one that is damaged. A profile with fewer names is better than none.
             match catch_unwind(AssertUnwindSafe(|| self.lines(frame, object, out))) {
                 Ok(true) => return KNOWN.lock().put(frame, out),
                 Ok(false) => return,
-                Err(payload) if NoMemory::is(&*payload) => {
+                Err(_) => {
                     out.clear();
                     self.read_less();
                 }
-                Err(payload) => resume_unwind(payload),
             }
         }
     }

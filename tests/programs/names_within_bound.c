@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
         CHECK(strcmp(stack->lines[1].function, "plugin") == 0, "%s", profile->text);
         CHECK((*stack->lines[0].place == 0) == bound && (*stack->lines[1].place == 0) == bound, "%s", profile->text);
         CHECK_LINE(stack, 2, "main", "names_within_bound.c", 0);
-        const char *said = strstr(profile->text, "# objects without lines, or without names, for want of memory = ");
+        const char *said = strstr(profile->text, "# objects without lines, or without names: no memory for their debug information, or damage in it = ");
         CHECK((said != NULL) == bound, "%s", profile->text);
         CHECK(cgoheap_write_profile(argv[2]) == CGOHEAP_OK);
     }
