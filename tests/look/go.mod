@@ -19,5 +19,6 @@ require (
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/pool v0.2.1 // indirect
 	github.com/gobwas/ws v1.4.0 // indirect
+	github.com/mattn/go-sqlite3 v1.14.46
 	golang.org/x/sys v0.34.0 // indirect
 )

@@ -19,18 +19,20 @@ import (
 )
 
 // build makes the program once.
-var build = sync.OnceValues(func() (string, error) {
+var build = sync.OnceValues(func() (string, error) { return buildProgram("./sick") })
+
+func buildProgram(source string) (string, error) {
 	folder, err := os.MkdirTemp("", "look")
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(folder, "sick")
-	output, err := exec.Command("go", "build", "-o", program, "./sick").CombinedOutput()
+	program := filepath.Join(folder, filepath.Base(source))
+	output, err := exec.Command("go", "build", "-o", program, source).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%v\n%s", err, output)
 	}
 	return program, nil
-})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -47,7 +49,13 @@ func start(t *testing.T, disease string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(program, disease)
+	return serve(t, program, disease)
+}
+
+// serve runs a program until the test ends, and returns the address that it prints.
+func serve(t *testing.T, program string, args ...string) (url string) {
+	t.Helper()
+	command := exec.Command(program, args...)
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -62,16 +70,16 @@ func start(t *testing.T, disease string) (url string) {
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("%s did not start: %v", disease, err)
+		t.Fatalf("%s %s did not start: %v", program, args, err)
 	}
 	return strings.TrimSpace(line)
 }
 
 // page is what the page says.
 type page struct {
-	text          string
-	kind, verdict string
-	parts         map[string]int64
+	text                string
+	kind, sure, verdict string
+	parts               map[string]int64
 }
 
 var (
@@ -101,7 +109,7 @@ func look(t *testing.T, url string) page {
 	if kind == nil || say == nil {
 		t.Fatalf("no verdict: %.500s", p.text)
 	}
-	p.kind, p.verdict = kind[1], html.UnescapeString(say[1])
+	p.kind, p.sure, p.verdict = kind[1], kind[2], html.UnescapeString(say[1])
 	for _, m := range partPattern.FindAllStringSubmatch(p.text, -1) {
 		p.parts[m[1]], _ = strconv.ParseInt(m[2], 10, 64)
 	}
