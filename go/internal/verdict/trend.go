@@ -19,6 +19,10 @@ const (
 	mostInAStep  = 0.7
 	risingSlices = 3
 	leastRise    = 1.0 / 64
+	// Growth is even when the second half of the window has at least evenShare of it, and the last quarter evenLast; of growth at one
+	// rate they have 4 and 2 parts in 7. A cache that fills up slows down.
+	evenShare = 0.42
+	evenLast  = 0.12
 	// steadyFall: growth is steady when no floor is lower than the one before by more than this share of it all.
 	steadyFall = 1.0 / 8
 )
@@ -28,6 +32,7 @@ type trend struct {
 	total  int64 // from the first floor to the last
 	rising bool  // it has grown, and goes on
 	steady bool  // nearly every floor is above the one before
+	even   bool  // it doesn't slow down
 	floor  int64 // the last
 }
 
@@ -59,6 +64,7 @@ func trendOf(moments []memory.Moment, value func(*memory.Moment) uint64) (t tren
 	}
 	t.rising = t.rising && rises >= min(risingSlices, n-2)
 	t.steady = t.rising && steady
+	t.even = t.rising && float64(half) >= evenShare*all && float64(quarter) >= evenLast*all
 	return t
 }
 
@@ -75,6 +81,35 @@ func flat(recent []memory.Moment, grown int64, took time.Duration, noise int64, 
 		return false
 	}
 	return float64(trendOf(recent, value).total) < expected/4
+}
+
+// followsLoad returns how many times as much C allocates in the last third of the moments as in the first, where that may be why a
+// value grew; else 0. A leak grows at a constant load too.
+func followsLoad(moments []memory.Moment, value func(*memory.Moment) uint64) (times float64) {
+	third := len(moments) / 3
+	if third < 2 {
+		return 0
+	}
+	last := moments[len(moments)-third:]
+	rate := func(m []memory.Moment) float64 {
+		if seconds := m[len(m)-1].Time.Sub(m[0].Time).Seconds(); seconds > 0 {
+			return float64(m[len(m)-1].CAlloc-min(m[len(m)-1].CAlloc, m[0].CAlloc)) / seconds
+		}
+		return 0
+	}
+	mean := func(m []memory.Moment) float64 {
+		sum := 0.0
+		for i := range m {
+			sum += float64(value(&m[i]))
+		}
+		return sum / float64(len(m))
+	}
+	before, after := rate(moments[:third]), rate(last)
+	low, high := mean(moments[:third]), mean(last)
+	if before <= 0 || low <= 0 || after <= before || after/before-1 < loadShare*(high/low-1) {
+		return 0
+	}
+	return after / before
 }
 
 // leastExpected: less is not looked for in the recent moments.

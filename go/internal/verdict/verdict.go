@@ -13,13 +13,15 @@ const (
 	// minGrowth and minShare: growth below either is not worth a verdict.
 	minGrowth = 16 << 20
 	minShare  = 0.05 // of RSS
-	// A growth is likely what the verdict says when it was watched for so many moments and so long, or when it was steady and
-	// has doubled RSS; and certainly when it was watched for certainTime and was steady. Before, a cache that fills up looks
-	// the same. mainShare: it makes up this share of all that grew.
+	// A growth is likely what the verdict says when it was watched for so many moments and so long, doesn't slow down and doesn't
+	// follow the load; and certainly when it was watched for certainTime and was steady. Before, a cache that fills up looks the same,
+	// and after a start caches fill up for minutes. mainShare: it makes up this share of all that grew.
 	likelyMoments = 60
-	likelyTime    = 30 * time.Second
-	certainTime   = 10 * time.Minute
+	likelyTime    = 5 * time.Minute
+	certainTime   = time.Hour
 	mainShare     = 0.6
+	// loadShare: where the rate of allocation rose by this share of what live memory rose by, live memory may follow the load.
+	loadShare = 0.5
 	// minWaiting and waitingShare: C memory allocated since the last garbage collection, below either is no reason to look.
 	minWaiting   = 24 << 20
 	waitingShare = 0.25 // of RSS
@@ -29,11 +31,12 @@ const (
 	// finalizers free it.
 	gcFrees = 0.5
 	// minKept and keptShare: what malloc keeps, below either is its normal way of working; it must have kept it in each of
-	// the last keptMoments, and longer than keptTime to be sure.
+	// the last keptMoments. What the program doesn't come back to for keptLikely isn't between two bursts.
 	minKept     = 24 << 20
 	keptShare   = 0.25 // of RSS
 	keptMoments = 5
-	keptTime    = 30 * time.Second
+	keptLikely  = 2 * time.Minute
+	keptCertain = 10 * time.Minute
 	// turnover: a program that allocates so many times as much in a minute as malloc keeps works with that memory; it may be
 	// more than it needs, but is no sign of anything by itself.
 	turnover = 10
@@ -254,6 +257,7 @@ func (c *candidate) growth(moments []memory.Moment) trend {
 		t.total = min(t.total, asked.total)
 		t.rising = t.rising && asked.rising
 		t.steady = t.steady && asked.steady
+		t.even = t.even && asked.even
 	}
 	return t
 }
@@ -330,11 +334,14 @@ func growing(w window, f Facts) (Verdict, bool) {
 	v := Verdict{Kind: best.kind, Part: best.part, Sure: Possible, Growth: most.total, Window: length, Begin: first.Time}
 	before := w.life != nil && wasAsHigh(w.life, first.Time, most.floor, best.value)
 	watched := len(moments) >= likelyMoments && length >= likelyTime
-	doubled := len(moments) >= likelyMoments/2 && most.steady && most.total >= int64(first.RSS)
 	if w.tail { // much, or it is too early to say
-		watched, doubled = watched && most.steady && most.total >= int64(first.RSS)/2, false
+		watched = len(moments) >= likelyMoments && most.steady && most.total >= int64(first.RSS)/2
 	}
-	if (watched || doubled) && !before {
+	load := 0.0
+	if best.kind == Leak || best.kind == Retention {
+		load = followsLoad(moments, best.value)
+	}
+	if watched && most.even && !before && load == 0 {
 		v.Sure = Likely
 		if length >= certainTime && most.steady && float64(most.total) >= mainShare*float64(all) {
 			v.Sure = Certain
@@ -343,6 +350,15 @@ func growing(w window, f Facts) (Verdict, bool) {
 	growingWords(&v, best, moments, all, took, f)
 	if before {
 		v.Evidence = append(v.Evidence, "it was as high before this window, so it may come and go")
+	}
+	if !most.even {
+		v.Evidence = append(v.Evidence, "it grows more slowly than at first, as a cache does that fills up")
+	}
+	if load > 0 {
+		v.Evidence = append(v.Evidence, loadWords(load))
+	}
+	if best.kind == Retention {
+		worksWith(&v, moments)
 	}
 	return v, true
 }
@@ -358,18 +374,29 @@ func kept(recent []memory.Moment, f Facts) (Verdict, bool) {
 	if len(recent)-since < min(keptMoments, len(recent)) {
 		return Verdict{}, false
 	}
-	v := Verdict{Kind: Retention, Part: memory.CFree, Sure: Likely, Growth: int64(now.Resident[memory.CFree])}
-	if now.Time.Sub(recent[since].Time) >= keptTime && !now.MallocEstimated {
+	v := Verdict{Kind: Retention, Part: memory.CFree, Sure: Possible, Growth: int64(now.Resident[memory.CFree])}
+	switch held := now.Time.Sub(recent[since].Time); {
+	case held >= keptCertain && !now.MallocEstimated:
 		v.Sure = Certain
+	case held >= keptLikely:
+		v.Sure = Likely
 	}
 	keptWords(&v, now, f)
-	if minutes := now.Time.Sub(recent[since].Time).Minutes(); minutes > 0 && now.CAlloc > recent[since].CAlloc {
-		if rate := float64(now.CAlloc-recent[since].CAlloc) / minutes; rate >= turnover*float64(now.Resident[memory.CFree]) {
-			v.Sure = Possible
-			v.Evidence = append(v.Evidence, workingWords(rate))
-		}
-	}
+	worksWith(&v, recent[since:])
 	return v, true
+}
+
+// worksWith lowers a verdict on what malloc keeps to possible where the program works with that memory.
+func worksWith(v *Verdict, moments []memory.Moment) {
+	first, now := &moments[0], &moments[len(moments)-1]
+	minutes := now.Time.Sub(first.Time).Minutes()
+	if minutes <= 0 || now.CAlloc <= first.CAlloc {
+		return
+	}
+	if rate := float64(now.CAlloc-first.CAlloc) / minutes; rate >= turnover*float64(now.Resident[memory.CFree]) {
+		v.Sure = Possible
+		v.Evidence = append(v.Evidence, workingWords(rate))
+	}
 }
 
 func isKept(m *memory.Moment) bool {

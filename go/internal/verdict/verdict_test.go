@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func goLive(m *memory.Moment, bytes uint64) { m.GoMarked, m.Resident[memory.GoLi
 func up(i int) uint64 { return uint64(i) * mib }
 
 func TestRules(t *testing.T) {
-	const minute, long = time.Second, 12 * time.Second // 60 moments are a minute, or twelve
+	const minute, ten, long = time.Second, 10 * time.Second, 64 * time.Second // 60 moments are a minute, ten, or more than an hour
 	for _, test := range []struct {
 		name  string
 		n     int
@@ -42,8 +43,17 @@ func TestRules(t *testing.T) {
 		{"nothing happens", 60, minute, func(int, *memory.Moment) {}, Fine, Likely},
 		{"too early", 5, minute, func(i int, m *memory.Moment) { live(m, up(i)) }, TooEarly, Certain},
 		{"C live grows over collections", 60, long, func(i int, m *memory.Moment) { live(m, up(i)) }, Leak, Certain},
-		{"C live grows for a minute", 60, minute, func(i int, m *memory.Moment) { live(m, up(i)) }, Leak, Likely},
-		{"C live grows for some seconds", 40, minute, func(i int, m *memory.Moment) { live(m, up(i)) }, Leak, Possible},
+		{"C live grows for ten minutes", 60, ten, func(i int, m *memory.Moment) { live(m, up(i)) }, Leak, Likely},
+		{"C live grows for a minute", 60, minute, func(i int, m *memory.Moment) { live(m, 10*up(i)) }, Leak, Possible},
+		{"a cache fills up", 64, ten, func(i int, m *memory.Moment) { live(m, uint64(100*mib*(1-math.Exp(-float64(i)/40)))) }, Leak, Possible},
+		{"C live follows the load", 60, ten, func(i int, m *memory.Moment) {
+			live(m, 50*mib+up(i))
+			m.CAlloc = uint64(i) * (50*mib + up(i)/2)
+		}, Leak, Possible},
+		{"C live grows while the load does a little", 60, ten, func(i int, m *memory.Moment) {
+			live(m, 50*mib+up(i))
+			m.CAlloc = uint64(i) * (500*mib + up(i)/2)
+		}, Leak, Likely},
 		{"C live grows within its error", 60, minute, func(i int, m *memory.Moment) { live(m, up(i)); m.CMargin = 100 * mib }, Fine, Likely},
 		{"C live grows too little to matter", 60, minute, func(i int, m *memory.Moment) { live(m, up(i)/8); m.RSS = 1 << 30 }, Fine, Likely},
 		{"C live grew and is full", 60, minute, func(i int, m *memory.Moment) { live(m, up(min(i, 20))) }, Fine, Likely},
@@ -79,8 +89,14 @@ func TestRules(t *testing.T) {
 			m.GCCycles = uint64(i / 30)
 			live(m, up(i))
 		}, Leak, Certain},
-		{"malloc keeps it", 60, minute, func(i int, m *memory.Moment) { m.Resident[memory.CFree] = 50 * mib }, Retention, Certain},
-		{"malloc keeps it, as an estimate says", 60, minute, func(i int, m *memory.Moment) {
+		{"malloc keeps it for a minute", 60, minute, func(i int, m *memory.Moment) { m.Resident[memory.CFree] = 50 * mib }, Retention, Possible},
+		{"malloc keeps it for some minutes", 60, 4 * minute, func(i int, m *memory.Moment) { m.Resident[memory.CFree] = 50 * mib }, Retention, Likely},
+		{"malloc keeps it", 60, long, func(i int, m *memory.Moment) { m.Resident[memory.CFree] = 50 * mib }, Retention, Certain},
+		{"malloc keeps ever more of what a busy program works with", 60, ten, func(i int, m *memory.Moment) {
+			m.Resident[memory.CFree], m.CAlloc = up(i), 200*up(i)
+			live(m, 70*mib)
+		}, Retention, Possible},
+		{"malloc keeps it, as an estimate says", 60, long, func(i int, m *memory.Moment) {
 			m.Resident[memory.CFree], m.MallocEstimated = 50*mib, true
 		}, Retention, Likely},
 		{"malloc keeps what a busy program works with", 60, minute, func(i int, m *memory.Moment) {
@@ -108,7 +124,7 @@ func TestRules(t *testing.T) {
 		{"C memory that isn't seen", 60, long, func(i int, m *memory.Moment) { m.Resident[memory.CMore] = up(i) }, Unseen, Certain},
 		{"cgoheap itself", 60, long, func(i int, m *memory.Moment) { m.Resident[memory.Own] = up(i) }, Own, Certain},
 		{"two things grow alike", 60, long, func(i int, m *memory.Moment) { goLive(m, up(i)*9/10); m.Resident[memory.Mapped] = up(i) }, Mapped, Likely},
-		{"it grows and falls on the way", 64, long, func(i int, m *memory.Moment) { live(m, up(i)+30*mib*uint64(i/16%2)) }, Leak, Likely},
+		{"it grows and falls on the way", 64, long, func(i int, m *memory.Moment) { live(m, up(i)+30*mib*uint64(i/16%2)) }, Leak, Possible},
 	} {
 		moments := story(test.n, test.apart, test.tell)
 		v := Evaluate(moments, moments, Facts{})

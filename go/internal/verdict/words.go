@@ -134,6 +134,10 @@ func leakWords(v *Verdict, moments []memory.Moment, took time.Duration, f Facts)
 	}
 }
 
+func loadWords(times float64) string {
+	return fmt.Sprintf("C allocates %.1f times as much a minute as at the beginning of this window, so it may follow the load", times)
+}
+
 func workingWords(perMinute float64) string {
 	return fmt.Sprintf("the program allocates and frees %s of C memory a minute, so it works with what malloc keeps: where RSS doesn't grow, leave it",
 		human.Size(int64(perMinute)))
