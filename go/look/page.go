@@ -59,6 +59,7 @@ type page struct {
 	TopCall                  string // where the verdict names none
 	Top                      []stackRow
 	TopGrew                  bool // they are those that grew most, else those that hold most
+	GrowthWords              string
 	Groups                   []group
 	Last                     string
 	Starts                   []startOption
@@ -241,6 +242,7 @@ func newPage(r *http.Request, asked *request) (*page, error) {
 		p.Starts = append(p.Starts, startOption{t.UnixMilli(), fmt.Sprintf("%s (%s ago)", t.Format(time.TimeOnly), duration(now.Time.Sub(t))), t.Equal(e.Since)})
 	}
 	p.Stacks = e.Stacks
+	p.GrowthWords = growthWords(e)
 	p.TopGrew = e.Call != "" && len(p.Stacks.Growing) > 0
 	if p.Top = p.Stacks.Largest; p.TopGrew {
 		p.Top = p.Stacks.Growing
@@ -253,6 +255,18 @@ func newPage(r *http.Request, asked *request) (*page, error) {
 		p.Problems = append(p.Problems, e.StacksError.Error())
 	}
 	return p, nil
+}
+
+// growthWords says what the growth of stacks is, where it may be held beside the verdict's.
+func growthWords(e *evaluated) string {
+	if len(e.Stacks.Growing) == 0 || e.Since.IsZero() {
+		return ""
+	}
+	words := fmt.Sprintf("As asked for, since %s: %s in all stacks.", e.Since.Format(time.TimeOnly), size(e.Stacks.Grown))
+	if e.Growth > 0 && (e.Kind == verdict.Leak || e.Kind == verdict.Finalizers) {
+		words += " The verdict counts what is resident of it, and from the lowest values on, so less."
+	}
+	return words
 }
 
 // shortList is how many stacks are shown right below the verdict.

@@ -18,7 +18,7 @@ func TestNamesAreEscaped(t *testing.T) {
 	rows := []stackRow{{InUse: 1, Growth: 1, Old: 1, Line: evil, Caller: evil, Frames: []string{evil}}}
 	p := &page{Program: evil, Verdict: verdict.Verdict{Kind: verdict.Leak, Sentence: evil, Evidence: []string{evil}, Next: evil, Blind: []string{evil}}, Share: evil, TopCall: evil, Top: rows,
 		Problems: []string{evil}, Large: []string{evil}, Last: evil, Coverage: evil, AgeQuery: "2m", Groups: groups,
-		Stacks: stackTables{rows, rows, rows, time.Now()}, Series: chart{Titles: []string{evil}}}
+		Stacks: stackTables{Largest: rows, Growing: rows, Old: rows, Since: time.Now()}, Series: chart{Titles: []string{evil}}}
 	var out strings.Builder
 	if err := pageTemplate.Execute(&out, p); err != nil {
 		t.Fatal(err)
@@ -67,6 +67,22 @@ func TestShortCallsHaveOneElementOfThePath(t *testing.T) {
 		if got := shortCall(call); got != want {
 			t.Errorf("%s: %s", call, got)
 		}
+	}
+}
+
+// The lists have what was asked for, the verdict what is resident of it: where both are shown it is said.
+func TestGrowthOfStacksSaysWhatItCounts(t *testing.T) {
+	e := &evaluated{Stacks: stackTables{Growing: []stackRow{{Growth: 300 << 20}}, Grown: 388 << 20}, Since: time.Now()}
+	e.Kind, e.Growth = verdict.Leak, 176<<20
+	if words := growthWords(e); !strings.Contains(words, "388 MiB in all stacks") || !strings.Contains(words, "resident") {
+		t.Error(words)
+	}
+	e.Kind, e.Growth = verdict.Fine, 0
+	if words := growthWords(e); !strings.Contains(words, "As asked for") || strings.Contains(words, "verdict") {
+		t.Error(words)
+	}
+	if words := growthWords(&evaluated{}); words != "" {
+		t.Error(words)
 	}
 }
 

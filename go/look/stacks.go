@@ -43,6 +43,7 @@ const (
 type stackTables struct {
 	Largest, Growing, Old []stackRow
 	Since                 time.Time // that growth is counted from
+	Grown                 int64     // what all stacks that grew have grown by since, as asked for
 }
 
 // callStacks bounds how many of the stacks that grew get names for the verdict, which adds them up by call; they stop where
@@ -104,7 +105,10 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		}
 		allocated = top(func(r *stackRow) int64 { return r.Alloc })
 	}
-	grown := func(r *stackRow) int64 { return r.Growth }
+	grown, allGrown := func(r *stackRow) int64 { return r.Growth }, int64(0)
+	for _, row := range rows {
+		allGrown += max(row.Growth, 0)
+	}
 	if !known {
 		grown = func(r *stackRow) int64 { return r.InUse }
 	}
@@ -135,7 +139,7 @@ func readStacks(b memory.Baseline, known bool, age time.Duration, began time.Tim
 		}
 		return out
 	}
-	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time}, calls, cut, nil
+	return stackTables{Largest: list(largest), Growing: list(growing), Old: list(oldest), Since: b.Time, Grown: allGrown}, calls, cut, nil
 }
 
 // addFreed adds the stacks that have nothing in use any more.
