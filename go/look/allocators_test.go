@@ -30,6 +30,8 @@ func TestAllocatorsAreToldFromTheirCallers(t *testing.T) {
 		"CRYPTO_zalloc", "CRYPTO_malloc", "OPENSSL_realloc", "vips_tracked_malloc", "vips_tracked_aligned_alloc", "ZSTD_customMalloc", "ZSTD_customCalloc", "ts_malloc_default",
 		"sqlite3DbMallocRawNN", "sqlite3MemMalloc", "mallocWithAlarm", "sqlite3_malloc64", "av_mallocz", "av_realloc_array", "png_malloc_warn", "xmlMallocLoc", "PyMem_RawMalloc", "uv__malloc",
 		"apr_palloc", "apr_pcalloc", "xcalloc", "xrealloc", "x2nrealloc", "zmalloc", "emalloc", "g_slice_alloc0", "lj_realloc", "my_malloc_or_die", "nginx_memalign",
+		"dbReallocFinish", "dbMallocRawFinish", "AcquireMagickMemory", "AcquireAlignedMemory", "AcquireQuantumMemory", "ResizeQuantumMemory", "luaM_realloc_", "palloc0", "MemoryContextAllocZero",
+		"v8::internal::Malloced::operator new(unsigned long)", "Node::operator new[](unsigned long)", "cv::fastMalloc(unsigned long)",
 		"std::__new_allocator<char>::allocate(unsigned long, void const*)", "std::allocator_traits<std::allocator<int> >::allocate(std::allocator<int>&, unsigned long)",
 		"__gnu_cxx::new_allocator<(anonymous namespace)::Node>::allocate(unsigned long, void const*)",
 		"std::_Vector_base<int, std::allocator<int> >::_M_allocate(unsigned long)", "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::_M_create(unsigned long&, unsigned long)",
@@ -40,7 +42,7 @@ func TestAllocatorsAreToldFromTheirCallers(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "main.leak", "C.malloc", "C.CString", "main.(*Pool).malloc", "leveldb::DBImpl::NewIterator(leveldb::ReadOptions const&)", "strdup", "g_strdup", "ZSTD_createCCtx", "SSL_new",
-		"reallocate_table", "malloc_trim_thread", "parse_alloc_list", "leak", "node", "allocate_node", "std::vector<int, std::allocator<int> >::push_back(int const&)", "Arena::AllocateNewBlock(unsigned long)",
+		"reallocate_table", "AcquireImage", "ResizeImage", "dbMallocTest", "lua_newstate", "std::operator+(std::string const&)", "malloc_trim_thread", "parse_alloc_list", "leak", "node", "allocate_node", "std::vector<int, std::allocator<int> >::push_back(int const&)", "Arena::AllocateNewBlock(unsigned long)",
 		"std::function<void ()>::operator()() const", "runtime.mallocgc", "alloc::vec::Vec<T,A>::push", "serde_json::from_str", "vips_image_new", "(anonymous namespace)::leak(int)", "xmlNewNode",
 	} {
 		if isAllocator(name) {

@@ -13,7 +13,7 @@ use crate::record::settings;
 /// Patterns in the syntax of Go's package regexp.
 const PATTERNS: &[&str] = &[
     // C++. The standard library's allocators are often inlined, and are frames all the same.
-    r"operator new(\[\])?",
+    r"(.*::)?operator new(\[\])?",
     r"(std|__gnu_cxx)::.*allocator(_traits)?<.*>::allocate",
     r"std::.*::_M_(allocate[a-z_]*|create|create_storage|get_node|create_node)",
     r"std::__1::__(libcpp_allocate|libcpp_operator_new|allocate_at_least).*",
@@ -24,7 +24,10 @@ const PATTERNS: &[&str] = &[
         r"_size|_sized|_flags|_safe|_secure|_ctx|_fn|_func|Raw|RawNN|Zero|Loc|Aligned|WithAlarm|Fn)*"
     ),
     r"[A-Za-z0-9_]*(memalign|aligned_alloc|AlignedAlloc|_aligned_malloc)",
-    r"g_slice_(alloc|alloc0|copy)|apr_palloc|ngx_p?n?alloc|_?talloc[a-z_]*|l_alloc|dbMallocRawFinish",
+    r"g_slice_(alloc|alloc0|copy)|apr_palloc|ngx_p?n?alloc|_?talloc[a-z_]*|l_alloc|luaM_realloc_|db(Malloc|Realloc)[A-Za-z]*Finish",
+    // ImageMagick and GraphicsMagick, PostgreSQL and what is made of it, OpenCV.
+    r"(Acquire|Resize)(Magick|Quantum|Aligned|Critical|Virtual|Array)Memory|MagickAllocateMemory|MagickMalloc[A-Za-z]*|MagickRealloc[A-Za-z]*",
+    r"(MemoryContext|AllocSet)(Alloc|Realloc)[A-Za-z]*|palloc[a-z0-9_]*|cv::fastMalloc",
     // Rust, between Box::new or a collection and the global allocator.
     r"<?alloc::alloc::.*|<*alloc::raw_vec::.*|std::alloc::.*|__rust_.*|__rustc::.*|__rg_.*|__rdl_.*",
 ];
