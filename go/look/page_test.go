@@ -86,6 +86,23 @@ func TestGrowthOfStacksSaysWhatItCounts(t *testing.T) {
 	}
 }
 
+// cgo makes a function literal of a call: the reader knows the function that the call stands in.
+func TestCallsOfCAreNamedByTheirFunction(t *testing.T) {
+	stack := []profiledata.Frame{{Function: "strdup"}, {Function: "C.leak", File: "main.go", Line: 5}, {Function: "main.handle.func1", File: "main.go", Line: 9},
+		{Function: "main.handle", File: "main.go", Line: 9}, {Function: "main.main.func2", File: "main.go", Line: 20}, {Function: "main.main", File: "main.go", Line: 19}}
+	var named []verdict.Frame
+	for i := range stack {
+		f, _ := verdictFrame(&stack[i], func(string) bool { return false }, longName)
+		named = append(named, f)
+	}
+	joinLiterals(named, stack)
+	for i, want := range []string{"strdup", "C.leak main.go:5", "main.handle main.go:9", "main.handle main.go:9", "main.main.func2 main.go:20", "main.main main.go:19"} {
+		if named[i].Text != want {
+			t.Errorf("frame %d is %s, want %s", i, named[i].Text, want)
+		}
+	}
+}
+
 func TestPartsOfNothingAreFolded(t *testing.T) {
 	m := moment{RSS: 1 << 30}
 	m.Resident[memory.GoLive], m.Resident[memory.CLive], m.Resident[memory.Own] = 1<<30-1<<20-1<<10, 1<<20, 1<<10

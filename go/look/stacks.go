@@ -208,19 +208,21 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32, longest int) error {
 		if row == nil {
 			continue
 		}
-		own := false
 		for j := range p.Samples[i].Stack {
-			f := &p.Samples[i].Stack[j]
-			named, whole := verdictFrame(f, isAllocator, longest)
+			named, whole := verdictFrame(&p.Samples[i].Stack[j], isAllocator, longest)
 			row.Long = row.Long || !whole
 			row.named = append(row.named, named)
 			row.Frames = append(row.Frames, named.Text)
+		}
+		joinLiterals(row.named, p.Samples[i].Stack)
+		own := false
+		for _, named := range row.named {
 			if !named.Go {
 				continue
 			}
 			if named.Own && !own {
 				own = true
-				if row.Caller != "" {
+				if row.Caller != "" && row.Caller != named.Text {
 					row.Own = named.Text
 				}
 			}
@@ -233,6 +235,23 @@ func nameStacks(rows map[uint32]*stackRow, ids []uint32, longest int) error {
 	}
 	return nil
 }
+
+// joinLiterals gives function literals the name of the function that they stand in, where both are at the same line: the tool cgo makes
+// one of each call whose arguments it has to check.
+func joinLiterals(named []verdict.Frame, stack []profiledata.Frame) {
+	for i := len(named) - 2; i >= 0; i-- {
+		inner, outer := &stack[i], &stack[i+1]
+		if !named[i].Go || !named[i+1].Go || inner.File != outer.File || inner.Line != outer.Line {
+			continue
+		}
+		if literal.ReplaceAllString(inner.Function, "") == outer.Function {
+			named[i] = named[i+1]
+		}
+	}
+}
+
+// literal is how Go's compiler ends the name of a function literal.
+var literal = regexp.MustCompile(`\.func\d+$`)
 
 // isGo says whether a frame is a Go function. Go files have C functions too, in their preambles, and calls C.x; a Go function's
 // name has its package before a dot.

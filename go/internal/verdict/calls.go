@@ -24,8 +24,8 @@ type Stack struct {
 	Frames []Frame // leaf first
 }
 
-// C is the function that a reader knows an allocation by: the innermost that has a name and is no allocator. Without one it is
-// the innermost.
+// C is the function that a reader knows an allocation by: the innermost that has a name and is no allocator. Of libc's functions it is
+// the one that was called: fopen, not what makes its buffer. Without a name it is the innermost.
 func (s *Stack) C() (text string) {
 	for i := range s.Frames {
 		f := &s.Frames[i]
@@ -35,14 +35,24 @@ func (s *Stack) C() (text string) {
 		if text == "" {
 			text = f.Text
 		}
-		if f.Function != "" && !f.Allocator {
-			return f.Text
+		if f.Function == "" || f.Allocator {
+			continue
 		}
+		for next := i + 1; f.inLibc() && next < len(s.Frames) && s.Frames[next].inLibc(); next++ {
+			if s.Frames[next].Function != "" {
+				f = &s.Frames[next]
+			}
+		}
+		return f.Text
 	}
 	if text == "" && len(s.Frames) > 0 {
 		text = s.Frames[0].Text
 	}
 	return text
+}
+
+func (f *Frame) inLibc() bool {
+	return strings.HasPrefix(f.Object, "libc.so.") || strings.HasPrefix(f.Object, "libc-2.") || strings.HasPrefix(f.Object, "ld-musl-")
 }
 
 // shares are tried in this order: a call that holds nearly all, most, or half of the bytes.
@@ -214,6 +224,22 @@ func largest(stacks []*Stack, name func(*Stack) string) (most string, bytes int6
 		}
 	}
 	return most, bytes
+}
+
+// noGo says whether nearly all of the bytes are of stacks that are whole and have no Go function: of threads that C has made.
+func noGo(all []Stack) bool {
+	sum, without := int64(0), int64(0)
+	for i := range all {
+		s := &all[i]
+		if s.Bytes <= 0 {
+			continue
+		}
+		sum += s.Bytes
+		if !slices.ContainsFunc(s.Frames, func(f Frame) bool { return f.Go || f.Cut }) {
+			without += s.Bytes
+		}
+	}
+	return sum > 0 && float64(without) >= nearly*float64(sum)
 }
 
 // cutShare: fewer bytes than this share in stacks that were cut are not worth a line.

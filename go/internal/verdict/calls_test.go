@@ -6,7 +6,7 @@ import (
 )
 
 // frames reads a stack, leaf first: "main.f" and "lib/pkg.F" are Go's, main's own; "!f" is an allocator, "[...]" the end of one
-// that was cut, "f" a C function, "x.so+0x1" one without a name.
+// that was cut, "libc:f" a function of libc, "f" another C function, "x.so+0x1" one without a name.
 func frames(text string) (out []Frame) {
 	for _, word := range strings.Fields(text) {
 		f := Frame{Function: word, Text: word + ":1"}
@@ -19,6 +19,8 @@ func frames(text string) (out []Frame) {
 		case strings.Contains(word, "+0x"):
 			f.Function, f.Text = "", word
 			f.Object, _, _ = strings.Cut(word, "+")
+		case strings.HasPrefix(word, "libc:"):
+			f.Function, f.Text, f.Object = word[5:], word[5:], "libc.so.6"
 		case strings.Contains(word, ".") && !strings.HasPrefix(word, "C."):
 			f.Go = true
 			f.Own = strings.HasPrefix(word, "main.")
@@ -61,6 +63,8 @@ func TestNameCall(t *testing.T) {
 		{"only a library", stacksOf(100, "a lib/worker.run runtime.goexit"), "100 % of it is below lib/worker.run:1, allocated by a:1."},
 		{"no Go call", stacksOf(80, "!new worker start_thread", 20, "b start_thread"), "80 % of it is allocated by worker:1, in stacks without a Go call."},
 		{"a leaf without a name", stacksOf(100, "libx.so+0x10 libx.so+0x20 x_open main.f main.main"), "100 % of it is below main.f:1, allocated by x_open:1."},
+		{"inside libc", stacksOf(100, "libc:_IO_file_doallocate libc:_IO_file_xsgetn libc:fread pcap_open main.f main.main"), "100 % of it is below main.f:1, allocated by fread."},
+		{"libc's function for Go", stacksOf(100, "libc.so.6+0x10 libc:getaddrinfo C.getaddrinfo main.f main.main"), "100 % of it is below main.f:1, allocated by getaddrinfo."},
 		{"no names at all", stacksOf(100, "libx.so+0x10 libx.so+0x20"), "100 % of it is allocated by libx.so+0x10, in stacks without a Go call."},
 		{"nothing but allocators", stacksOf(100, "!xmalloc main.f main.main"), "100 % of it is below main.f:1, allocated by xmalloc:1."},
 	} {

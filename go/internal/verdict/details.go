@@ -28,6 +28,10 @@ func (v *Verdict) Explain(d *Details) (call string) {
 	switch v.Kind {
 	case Leak, Finalizers:
 		call = NameCall(d.Growing)
+		if v.Kind == Leak && noGo(d.Growing) {
+			v.Next = "It is allocated in threads that the C library has made. Where it is events, messages or answers for the program, Go code has to take or free " +
+				"them, or to set a limit to the queue; else it is the library's own."
+		}
 		if cut := CutWords(d.Growing, "these bytes"); cut != "" {
 			v.Blind = append(v.Blind, cut)
 		}

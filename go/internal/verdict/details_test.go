@@ -80,3 +80,23 @@ func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// Where no Go function is on the stacks, the next step doesn't send the reader to one.
+func TestALeakOfThreadsOfC(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		stacks []Stack
+		queue  bool
+	}{
+		{"threads of C", stacksOf(100, "rd_kafka_op_new worker start_thread"), true},
+		{"below Go", stacksOf(100, "a main.f main.main", 5, "b start_thread"), false},
+		{"cut", stacksOf(100, "a [stack_cut:_no_unwind_table]"), false},
+		{"unknown", nil, false},
+	} {
+		v := Verdict{Kind: Leak, Next: "The stacks below"}
+		v.Explain(&Details{Growing: test.stacks})
+		if got := strings.Contains(v.Next, "queue"); got != test.queue {
+			t.Errorf("%s: %s", test.name, v.Next)
+		}
+	}
+}

@@ -20,6 +20,8 @@ const (
 	likelyTime    = 5 * time.Minute
 	certainTime   = time.Hour
 	mainShare     = 0.6
+	// tailTime: what begins after likelyTime of something else is likely sooner, where it is much.
+	tailTime = 2 * time.Minute
 	// loadShare: where the rate of allocation rose by this share of what live memory rose by, live memory may follow the load.
 	loadShare = 0.5
 	// minWaiting and waitingShare: C memory allocated since the last garbage collection, below either is no reason to look.
@@ -335,7 +337,8 @@ func growing(w window, f Facts) (Verdict, bool) {
 	before := w.life != nil && wasAsHigh(w.life, first.Time, most.floor, best.value)
 	watched := len(moments) >= likelyMoments && length >= likelyTime
 	if w.tail { // much, or it is too early to say
-		watched = len(moments) >= likelyMoments && most.steady && most.total >= int64(first.RSS)/2
+		earlier := first.Time.Sub(w.life[0].Time)
+		watched = len(moments) >= likelyMoments && length >= tailTime && earlier >= likelyTime && most.steady && most.total >= int64(first.RSS)/2
 	}
 	load := 0.0
 	if best.kind == Leak || best.kind == Retention {

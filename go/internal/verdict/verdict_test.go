@@ -64,6 +64,7 @@ func TestRules(t *testing.T) {
 		{"a step after a little growth", 60, long, func(i int, m *memory.Moment) { live(m, up(i)/8+60*mib*uint64(i/50)) }, Fine, Likely},
 		{"steps again and again", 64, long, func(i int, m *memory.Moment) { live(m, 20*mib*uint64(i/12)) }, Leak, Certain},
 		{"it begins now, and fast", 600, 2 * time.Second, func(i int, m *memory.Moment) { live(m, 4*up(max(i-500, 0))) }, Leak, Likely},
+		{"it begins soon after the start", 150, 2 * time.Second, func(i int, m *memory.Moment) { live(m, 6*up(max(i-85, 0))) }, Leak, Possible},
 		{"it begins now, and slowly", 600, 2 * time.Second, func(i int, m *memory.Moment) { live(m, up(max(i-500, 0))/4) }, Leak, Possible},
 		{"C live is never touched", 60, long, func(i int, m *memory.Moment) { m.CLive = 10 * up(i) }, Fine, Likely},
 		{"C live takes what was freed: RSS stays", 60, long, func(i int, m *memory.Moment) {
