@@ -225,6 +225,20 @@ func TestLeakIsNamedByLineAndCaller(t *testing.T) {
 	}
 }
 
+// A finalizer that never returns holds up the others, and with them the C memory that they free.
+func TestBlockedFinalizersAreNoLeakOfC(t *testing.T) {
+	t.Parallel()
+	url := start(t, "blocked")
+	p := until(t, url, "finalizers", "c-leak", "go-heap")
+	for deadline := time.Now().Add(90 * time.Second); !strings.Contains(p.verdict, "are blocked") && time.Now().Before(deadline); time.Sleep(time.Second) {
+		p = look(t, url)
+	}
+	expect(t, p, "Go's finalizers are blocked", "main.forget")
+	if goroutines := string(get(t, url+"/debug/pprof/goroutine?debug=2")); !strings.Contains(p.text, "runtime.runFinalizers") || !strings.Contains(goroutines, "runtime.runFinalizers") {
+		t.Errorf("the page's next step leads nowhere: %s", goroutines)
+	}
+}
+
 func TestFinalizersThenRetentionThenNothing(t *testing.T) {
 	t.Parallel()
 	url := start(t, "tree-sitter")

@@ -36,6 +36,7 @@ func (m *Moment) Divide(o *Owners, malloc Malloc, run Runtime, hooks Hooks) {
 	*r = [NParts]uint64{}
 	m.RSS = o.RSS
 	m.CLive, m.CMargin, m.CAlloc = hooks.Live, hooks.Margin, hooks.Alloc
+	m.Finalizers, m.Cleanups = run.Finalizers, run.Cleanups
 	m.GoMarked, m.GoObjects, m.Goroutines, m.Threads, m.GCCycles = run.Marked, run.Objects, run.Goroutines, run.Threads, run.Cycles
 	r[ThreadStacks], r[Code], r[Own] = o.Threads, o.Code, o.Own
 	for i := range o.Files {

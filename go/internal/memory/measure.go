@@ -109,13 +109,14 @@ var runtimeNames = []string{
 	"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes",
 	"/memory/classes/heap/released:bytes", "/memory/classes/heap/stacks:bytes", "/gc/heap/live:bytes",
 	"/sched/goroutines:goroutines", "/sched/threads/total:threads", "/gc/cycles/total:gc-cycles",
+	"/gc/finalizers/queued:finalizers", "/gc/finalizers/executed:finalizers", "/gc/cleanups/queued:cleanups", "/gc/cleanups/executed:cleanups",
 	// From here on what is not the heap's.
 	"/memory/classes/metadata/mcache/free:bytes", "/memory/classes/metadata/mcache/inuse:bytes",
 	"/memory/classes/metadata/mspan/free:bytes", "/memory/classes/metadata/mspan/inuse:bytes",
 	"/memory/classes/metadata/other:bytes", "/memory/classes/profiling/buckets:bytes", "/memory/classes/other:bytes",
 }
 
-const runtimeMetadata = 9 // index into runtimeNames
+const runtimeMetadata = 13 // index into runtimeNames
 
 func readRuntime() Runtime {
 	samples := make([]metrics.Sample, len(runtimeNames))
@@ -130,7 +131,7 @@ func readRuntime() Runtime {
 		return samples[i].Value.Uint64()
 	}
 	r := Runtime{Objects: value(0), Unused: value(1), Free: value(2), Released: value(3), Stacks: value(4), Marked: value(5),
-		Goroutines: value(6), Threads: value(7), Cycles: value(8)}
+		Goroutines: value(6), Threads: value(7), Cycles: value(8), Finalizers: Queue{value(9), value(10)}, Cleanups: Queue{value(11), value(12)}}
 	for i := runtimeMetadata; i < len(samples); i++ {
 		r.Metadata += value(i)
 	}

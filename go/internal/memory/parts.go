@@ -66,7 +66,12 @@ type Moment struct {
 	Threads                uint64
 	GCCycles               uint64
 	LastGC                 time.Time // zero: none yet
+	Finalizers, Cleanups   Queue     // of runtime.SetFinalizer and runtime.AddCleanup; zero with Go before 1.26
 }
+
+// Queue is what garbage collections have found due, and what of it has run, since the start. The runtime counts finalizers that have
+// run by blocks of some hundred.
+type Queue struct{ Queued, Run uint64 }
 
 // CResident is the resident part of what C has in use and cgoheap sees.
 func (m *Moment) CResident() uint64 { return m.Resident[CLive] + m.Resident[CMmapped] }
@@ -80,6 +85,7 @@ type Runtime struct {
 	Metadata                                uint64 // all that is not the heap's
 	Marked                                  uint64 // live at the last GC
 	Goroutines, Threads, Cycles             uint64
+	Finalizers, Cleanups                    Queue
 }
 
 // Hooks is what cgoheap says of the memory that it sees: estimates of what was asked for, in bytes.

@@ -32,6 +32,8 @@ const (
 	// gcFrees: a garbage collection that took this share of the C memory allocated since the one before shows that
 	// finalizers free it.
 	gcFrees = 0.5
+	// blockedTime: when none of the finalizers that are due has run for so long, one of them blocks the others.
+	blockedTime = 30 * time.Second
 	// minKept and keptShare: what malloc keeps, below either is its normal way of working; it must have kept it in each of
 	// the last keptMoments. What the program doesn't come back to for keptLikely isn't between two bursts.
 	minKept     = 24 << 20
@@ -268,6 +270,12 @@ func (c *candidate) growth(moments []memory.Moment) trend {
 func surer(recent, life []memory.Moment, f Facts) (best Verdict, found bool) {
 	rank := map[string]int{Possible: 1, Likely: 2, Certain: 3}
 	windows := []window{{moments: recent, life: life}, {moments: life, recent: recent}}
+	// What caches take after the start is in the first half, and what leaks in both.
+	for _, all := range []window{{moments: recent}, {moments: life, recent: recent}} {
+		if half := secondHalf(all.moments); len(half) > 0 && half[len(half)-1].Time.Sub(half[0].Time) >= likelyTime {
+			windows = append(windows, window{moments: half, life: life, recent: all.recent})
+		}
+	}
 	if len(recent) >= 2*likelyMoments {
 		windows = append(windows, window{moments: recent[len(recent)-max(likelyMoments, len(recent)/6):], life: life, tail: true})
 	}
@@ -277,6 +285,21 @@ func surer(recent, life []memory.Moment, f Facts) (best Verdict, found bool) {
 		}
 	}
 	return best, found
+}
+
+// secondHalf returns the moments of the second half of their time.
+func secondHalf(moments []memory.Moment) []memory.Moment {
+	if len(moments) == 0 {
+		return nil
+	}
+	last := moments[len(moments)-1].Time
+	middle := last.Add(-last.Sub(moments[0].Time) / 2)
+	for i := range moments {
+		if !moments[i].Time.Before(middle) {
+			return moments[i:]
+		}
+	}
+	return nil
 }
 
 // window is moments that growth is looked for in.
@@ -351,6 +374,12 @@ func growing(w window, f Facts) (Verdict, bool) {
 		}
 	}
 	growingWords(&v, best, moments, all, took, f)
+	if best.kind == Leak || best.part == memory.GoLive {
+		blocked(&v, best, moments, took)
+	}
+	if !watched {
+		v.Evidence = append(v.Evidence, watchedWords(length))
+	}
 	if before {
 		v.Evidence = append(v.Evidence, "it was as high before this window, so it may come and go")
 	}
@@ -364,6 +393,35 @@ func growing(w window, f Facts) (Verdict, bool) {
 		worksWith(&v, moments)
 	}
 	return v, true
+}
+
+// blocked makes a verdict one on finalizers where none has run for some time although some are due: what hangs on them isn't freed,
+// in C nor in Go, however often garbage is collected.
+func blocked(v *Verdict, best *candidate, moments []memory.Moment, took time.Duration) {
+	for _, q := range []struct {
+		queue          func(*memory.Moment) memory.Queue
+		name, function string
+	}{
+		{func(m *memory.Moment) memory.Queue { return m.Finalizers }, "finalizers", "runtime.runFinalizers"},
+		{func(m *memory.Moment) memory.Queue { return m.Cleanups }, "cleanups", "runtime.runCleanups"},
+	} {
+		now := &moments[len(moments)-1]
+		last, since := q.queue(now), now
+		for i := len(moments) - 1; i >= 0; i-- {
+			if at := q.queue(&moments[i]); at.Run != last.Run || at.Queued <= at.Run {
+				break
+			}
+			since = &moments[i]
+		}
+		if stands := now.Time.Sub(since.Time); stands >= blockedTime {
+			v.Kind, v.WouldCollect = Finalizers, false
+			if v.Sure == Certain {
+				v.Sure = Likely // not all that grew need hang on them
+			}
+			blockedWords(v, best, q.name, q.function, last.Queued-last.Run, stands, took)
+			return
+		}
+	}
 }
 
 // Rule 4, retention: malloc keeps much that is free, more than is live.

@@ -146,6 +146,40 @@ func TestRateOfALeak(t *testing.T) {
 	}
 }
 
+// Ten minutes after a restart, as it is measured by default: a leak is likely, whatever the program took at its start, and a cache that
+// fills up isn't.
+func TestTenMinutesAfterARestart(t *testing.T) {
+	start := func(second float64) float64 { return 150 * (1 - math.Exp(-second/30)) } // MiB: what every start takes
+	for _, test := range []struct {
+		name string
+		tell func(second float64) (liveMiB, allocMiB float64)
+		sure string
+	}{
+		{"100 MiB leak from the start", func(s float64) (float64, float64) { return s / 6, 5 * s }, Likely},
+		{"100 MiB leak beside what a start takes", func(s float64) (float64, float64) { return start(s) + s/6, 5 * s }, Likely},
+		{"it leaks while the load comes back", func(s float64) (float64, float64) {
+			load := min(s/60, 1)
+			return start(s) + load*s/6, 5 * load * s
+		}, Likely},
+		{"a cache fills up", func(s float64) (float64, float64) { return 250 * (1 - math.Exp(-s/250)), 5 * s }, Possible},
+		{"a pool follows the load", func(s float64) (float64, float64) { return 50 + s/6, s + s*s/600 }, Possible},
+	} {
+		moments := story(301, 2*time.Second, func(i int, m *memory.Moment) {
+			bytes, alloc := test.tell(float64(2 * i))
+			live(m, uint64(bytes*mib))
+			m.CAlloc, m.RSS = uint64(alloc*mib), 80*mib+uint64(bytes*mib)
+		})
+		v := Evaluate(moments, moments, Facts{})
+		if v.Kind != Leak || v.Sure != test.sure {
+			t.Errorf("%s: %s, %s: %s %q", test.name, v.Kind, v.Sure, v.Sentence, v.Evidence)
+		}
+		early := moments[:60]
+		if v := Evaluate(early, early, Facts{}); v.Kind == Leak && (v.Sure != Possible || !strings.Contains(strings.Join(v.Evidence, " "), "it was watched for")) {
+			t.Errorf("%s, after two minutes: %s %q", test.name, v.Sure, v.Evidence)
+		}
+	}
+}
+
 // The life of the process shows growth, and the recent moments that it is over.
 func TestGrowthThatHasStoppedLately(t *testing.T) {
 	tell := func(i int, m *memory.Moment) { live(m, up(min(i, 350))) }
@@ -189,6 +223,50 @@ func TestACollectionDecides(t *testing.T) {
 	v = Evaluate(moments, moments, Facts{Collection: &Collection{Time: at, Waiting: 50 * mib, Before: 50 * mib, After: 2 * mib, Fresh: true}})
 	if v.Kind != Finalizers || v.Sure != Certain || v.WouldCollect {
 		t.Errorf("it freed all: %+v", v)
+	}
+}
+
+// Where a finalizer never returns, nothing that waits for one is freed, whatever is collected: that is no leak of the C library's.
+func TestFinalizersThatAreBlocked(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		tell func(i int, m *memory.Moment)
+		want Kind
+		says string
+	}{
+		{"a finalizer blocks", func(i int, m *memory.Moment) {
+			live(m, up(i))
+			m.Finalizers = memory.Queue{Queued: uint64(i), Run: uint64(min(i, 10))}
+		}, Finalizers, "runFinalizers"},
+		{"a cleanup blocks", func(i int, m *memory.Moment) {
+			live(m, up(i))
+			m.Cleanups = memory.Queue{Queued: uint64(i), Run: uint64(min(i, 10))}
+		}, Finalizers, "runCleanups"},
+		{"what is of Go hangs on them", func(i int, m *memory.Moment) {
+			goLive(m, up(i))
+			m.Finalizers = memory.Queue{Queued: uint64(i), Run: uint64(min(i, 10))}
+		}, Finalizers, "runFinalizers"},
+		{"they are slow", func(i int, m *memory.Moment) {
+			live(m, up(i))
+			m.Finalizers = memory.Queue{Queued: 100 * uint64(i), Run: uint64(i)}
+		}, Leak, ""},
+		{"all have run long ago", func(i int, m *memory.Moment) {
+			live(m, up(i))
+			m.Finalizers = memory.Queue{Queued: 10, Run: 10}
+		}, Leak, ""},
+		{"some have become due just now", func(i int, m *memory.Moment) {
+			live(m, up(i))
+			m.Finalizers = memory.Queue{Queued: 10 + uint64(i/59), Run: 10}
+		}, Leak, ""},
+	} {
+		moments := story(60, 10*time.Second, test.tell)
+		v := Evaluate(moments, moments, Facts{Collection: &Collection{Time: moments[50].Time, Waiting: 50 * mib, Before: 50 * mib, After: 50 * mib}})
+		if v.Kind != test.want || v.Sure != Likely || !strings.Contains(v.Next, test.says) {
+			t.Errorf("%s: %s, %s: %s %q %s", test.name, v.Kind, v.Sure, v.Sentence, v.Evidence, v.Next)
+		}
+		if all := v.Sentence + strings.Join(v.Evidence, " "); test.want == Finalizers && (!strings.Contains(all, "blocked") || strings.Contains(all, "does not wait")) {
+			t.Errorf("%s: %s", test.name, all)
+		}
 	}
 }
 

@@ -134,6 +134,17 @@ func leakWords(v *Verdict, moments []memory.Moment, took time.Duration, f Facts)
 	}
 }
 
+func blockedWords(v *Verdict, best *candidate, name, function string, waiting uint64, stands, took time.Duration) {
+	v.Sentence = fmt.Sprintf("Go's %s are blocked: %d of them are due, and none has run for %s. What hangs on them isn't freed, and %s grew by %s in %s.",
+		name, waiting, human.Duration(stands), best.name, human.Size(v.Growth), human.Duration(took))
+	v.Evidence = v.Evidence[:1]
+	v.Next = fmt.Sprintf("See what the goroutine that runs them waits for: /debug/pprof/goroutine?debug=2, the one with %s. Until that call returns no other runs.", function)
+}
+
+func watchedWords(length time.Duration) string {
+	return fmt.Sprintf("it was watched for %s: a cache that fills up looks the same for some minutes", human.Duration(length))
+}
+
 func loadWords(times float64) string {
 	return fmt.Sprintf("C allocates %.1f times as much a minute as at the beginning of this window, so it may follow the load", times)
 }

@@ -35,6 +35,7 @@ var diseases = map[string]func(){
 	"mmap":          func() { forever(mapMore) },
 	"file":          func() { forever(mapFile) },
 	"churn":         churn,
+	"blocked":       block,
 }
 
 func main() {
@@ -166,6 +167,22 @@ func churn() {
 		}
 	})
 }
+
+// handle has C memory that its finalizer frees.
+type handle struct{ blocks cmem.Blocks }
+
+// block is well but for a finalizer that waits for what never comes.
+func block() {
+	forget(func(*handle) { <-make(chan int) })
+	forever(func() {
+		for range 3 {
+			forget(func(h *handle) { h.blocks.Empty(1 << 30) })
+		}
+	})
+}
+
+//go:noinline
+func forget(finalizer func(*handle)) { runtime.SetFinalizer(&handle{cmem.Fill(100)}, finalizer) }
 
 func mapFile() {
 	if err := mapSome(1 << 20); err != nil {
