@@ -23,6 +23,9 @@ const (
 	// rate they have 4 and 2 parts in 7. A cache that fills up slows down.
 	evenShare = 0.42
 	evenLast  = 0.12
+	// In a window that begins when something else has grown already, what is no cache has nearly its whole share.
+	settledShare = 0.5
+	settledLast  = 0.2
 	// steadyFall: growth is steady when no floor is lower than the one before by more than this share of it all.
 	steadyFall = 1.0 / 8
 )
@@ -34,6 +37,8 @@ type trend struct {
 	steady bool  // nearly every floor is above the one before
 	even   bool  // it doesn't slow down
 	floor  int64 // the last
+	// settled: even, and hardly slower at the end than at the beginning
+	settled bool
 }
 
 func trendOf(moments []memory.Moment, value func(*memory.Moment) uint64) (t trend) {
@@ -65,6 +70,7 @@ func trendOf(moments []memory.Moment, value func(*memory.Moment) uint64) (t tren
 	t.rising = t.rising && rises >= min(risingSlices, n-2)
 	t.steady = t.rising && steady
 	t.even = t.rising && float64(half) >= evenShare*all && float64(quarter) >= evenLast*all
+	t.settled = t.even && float64(half) >= settledShare*all && float64(quarter) >= settledLast*all
 	return t
 }
 

@@ -262,6 +262,7 @@ func (c *candidate) growth(moments []memory.Moment) trend {
 		t.rising = t.rising && asked.rising
 		t.steady = t.steady && asked.steady
 		t.even = t.even && asked.even
+		t.settled = t.settled && asked.settled
 	}
 	return t
 }
@@ -273,7 +274,7 @@ func surer(recent, life []memory.Moment, f Facts) (best Verdict, found bool) {
 	// What caches take after the start is in the first half, and what leaks in both.
 	for _, all := range []window{{moments: recent}, {moments: life, recent: recent}} {
 		if half := secondHalf(all.moments); len(half) > 0 && half[len(half)-1].Time.Sub(half[0].Time) >= likelyTime {
-			windows = append(windows, window{moments: half, life: life, recent: all.recent})
+			windows = append(windows, window{moments: half, life: life, recent: all.recent, half: true})
 		}
 	}
 	if len(recent) >= 2*likelyMoments {
@@ -307,6 +308,7 @@ type window struct {
 	moments []memory.Moment
 	life    []memory.Moment // what was before; nil when moments are all
 	recent  []memory.Moment // the last of a long window; nil when moments are recent themselves
+	half    bool            // the second half of moments, looked at alone
 	tail    bool            // the very last of the recent moments: what begins to grow now, and may stop as soon
 }
 
@@ -367,7 +369,11 @@ func growing(w window, f Facts) (Verdict, bool) {
 	if best.kind == Leak || best.kind == Retention {
 		load = followsLoad(moments, best.value)
 	}
-	if watched && most.even && !before && load == 0 {
+	even := most.even
+	if w.half {
+		even = most.settled
+	}
+	if watched && even && !before && load == 0 {
 		v.Sure = Likely
 		if length >= certainTime && most.steady && float64(most.total) >= mainShare*float64(all) {
 			v.Sure = Certain
@@ -383,7 +389,7 @@ func growing(w window, f Facts) (Verdict, bool) {
 	if before {
 		v.Evidence = append(v.Evidence, "it was as high before this window, so it may come and go")
 	}
-	if !most.even {
+	if !even {
 		v.Evidence = append(v.Evidence, "it grows more slowly than at first, as a cache does that fills up")
 	}
 	if load > 0 {
