@@ -233,7 +233,7 @@ func TestBlockedFinalizersAreNoLeakOfC(t *testing.T) {
 	for deadline := time.Now().Add(90 * time.Second); !strings.Contains(p.verdict, "are blocked") && time.Now().Before(deadline); time.Sleep(time.Second) {
 		p = look(t, url)
 	}
-	expect(t, p, "Go's finalizers are blocked", "main.forget")
+	expect(t, p, "Go's finalizers are blocked", "cmem.Fill")
 	if goroutines := string(get(t, url+"/debug/pprof/goroutine?debug=2")); !strings.Contains(p.text, "runtime.runFinalizers") || !strings.Contains(goroutines, "runtime.runFinalizers") {
 		t.Errorf("the page's next step leads nowhere: %s", goroutines)
 	}
