@@ -35,6 +35,8 @@ func TestAllocatorsAreToldFromTheirCallers(t *testing.T) {
 		"std::__new_allocator<char>::allocate(unsigned long, void const*)", "std::allocator_traits<std::allocator<int> >::allocate(std::allocator<int>&, unsigned long)",
 		"__gnu_cxx::new_allocator<(anonymous namespace)::Node>::allocate(unsigned long, void const*)",
 		"std::_Vector_base<int, std::allocator<int> >::_M_allocate(unsigned long)", "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::_M_create(unsigned long&, unsigned long)",
+		"std::_Vector_base<int, std::allocator<int> >::_Vector_base(unsigned long, std::allocator<int> const&)", "std::vector<int, std::allocator<int> >::_M_default_append(unsigned long)",
+		"void std::vector<geos::geom::Coordinate, std::allocator<geos::geom::Coordinate> >::_M_realloc_insert<geos::geom::Coordinate const&>(__gnu_cxx::__normal_iterator<geos::geom::Coordinate*>, geos::geom::Coordinate const&)",
 		"alloc::alloc::alloc", "<alloc::alloc::Global as core::alloc::Allocator>::allocate", "__rust_alloc", "alloc::raw_vec::finish_grow", "<alloc::raw_vec::RawVec<u8>>::grow_one", "__rustc::__rust_alloc",
 	} {
 		if !isAllocator(name) {
@@ -42,7 +44,7 @@ func TestAllocatorsAreToldFromTheirCallers(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "main.leak", "C.malloc", "C.CString", "main.(*Pool).malloc", "leveldb::DBImpl::NewIterator(leveldb::ReadOptions const&)", "strdup", "g_strdup", "ZSTD_createCCtx", "SSL_new",
-		"reallocate_table", "AcquireImage", "ResizeImage", "dbMallocTest", "lua_newstate", "std::operator+(std::string const&)", "malloc_trim_thread", "parse_alloc_list", "leak", "node", "allocate_node", "std::vector<int, std::allocator<int> >::push_back(int const&)", "Arena::AllocateNewBlock(unsigned long)",
+		"reallocate_table", "AcquireImage", "ResizeImage", "dbMallocTest", "lua_newstate", "std::operator+(std::string const&)", "malloc_trim_thread", "parse_alloc_list", "leak", "node", "allocate_node", "std::vector<int, std::allocator<int> >::vector(unsigned long)", "void sort<int>(int*)", "std::vector<int, std::allocator<int> >::push_back(int const&)", "Arena::AllocateNewBlock(unsigned long)",
 		"std::function<void ()>::operator()() const", "runtime.mallocgc", "alloc::vec::Vec<T,A>::push", "serde_json::from_str", "vips_image_new", "(anonymous namespace)::leak(int)", "xmlNewNode",
 	} {
 		if isAllocator(name) {

@@ -16,6 +16,7 @@ const PATTERNS: &[&str] = &[
     r"(.*::)?operator new(\[\])?",
     r"(std|__gnu_cxx)::.*allocator(_traits)?<.*>::allocate",
     r"std::.*::_M_(allocate[a-z_]*|create|create_storage|get_node|create_node)",
+    r"(void )?std::.*::(_M_(realloc|default|fill|range)_(insert|append|initialize)|_M_(initialize_map|reallocate_map|create_nodes|mutate)|_Vector_base|_Deque_base)(<.*>)?",
     r"std::__1::__(libcpp_allocate|libcpp_operator_new|allocate_at_least).*",
     // C: xmalloc, g_malloc0_n, CRYPTO_zalloc, vips_tracked_malloc, ZSTD_customMalloc, ts_malloc_default, sqlite3DbMallocRawNN ...
     concat!(

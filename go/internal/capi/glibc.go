@@ -5,6 +5,12 @@ package capi
 /*
 #include <malloc.h>
 
+#ifndef __GLIBC__
+#error "cgoheap needs glibc 2.35 or later. With musl (Alpine) build with CGO_ENABLED=0, or import cgoheap in a file with a build tag: see docs/platforms.md"
+#elif !__GLIBC_PREREQ(2, 33)
+#error "cgoheap needs glibc 2.35 or later, and this one is older: see docs/platforms.md"
+#endif
+
 // glibc 2.33 has mallinfo2; the oldest that cgoheap knows is 2.35.
 struct cgoheap_glibc {
 	unsigned long long arenas, mmapped, mmapped_chunks, used, free;

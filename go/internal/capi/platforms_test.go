@@ -3,6 +3,7 @@ package capi
 import (
 	"go/build/constraint"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,5 +87,19 @@ func TestBuildTagsKnowEachPlatform(t *testing.T) {
 	}
 	if files < 10 {
 		t.Errorf("only %d files with a build tag", files)
+	}
+}
+
+// With musl the compiler's first error is ours, and names what to do.
+func TestMuslIsRefusedWithWords(t *testing.T) {
+	if _, err := exec.LookPath("musl-gcc"); err != nil {
+		t.Skip("musl-gcc is not installed (Debian: musl-tools)")
+	}
+	build := exec.Command("go", "build", "-o", os.DevNull, ".")
+	build.Env = append(os.Environ(), "CC=musl-gcc", "CGO_ENABLED=1")
+	output, err := build.CombinedOutput()
+	_, first, _ := strings.Cut(string(output), "error: ")
+	if err == nil || !strings.HasPrefix(first, "#error") || !strings.Contains(first, "CGO_ENABLED=0") {
+		t.Errorf("%v: %s", err, output)
 	}
 }

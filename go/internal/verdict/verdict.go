@@ -32,7 +32,8 @@ const (
 	// gcFrees: a garbage collection that took this share of the C memory allocated since the one before shows that
 	// finalizers free it.
 	gcFrees = 0.5
-	// blockedTime: when none of the finalizers that are due has run for so long, one of them blocks the others.
+	// blockedTime: when none of the finalizers that are due has run for so long, one of them blocks the others; after twice that it is
+	// likely, however short the growth was watched.
 	blockedTime = 30 * time.Second
 	// minKept and keptShare: what malloc keeps, below either is its normal way of working; it must have kept it in each of
 	// the last keptMoments. What the program doesn't come back to for keptLikely isn't between two bursts.
@@ -421,7 +422,7 @@ func blocked(v *Verdict, best *candidate, moments []memory.Moment, took time.Dur
 		}
 		if stands := now.Time.Sub(since.Time); stands >= blockedTime {
 			v.Kind, v.WouldCollect = Finalizers, false
-			if v.Sure == Certain {
+			if v.Sure == Certain || stands >= 2*blockedTime {
 				v.Sure = Likely // not all that grew need hang on them
 			}
 			blockedWords(v, best, q.name, q.function, last.Queued-last.Run, stands, took)

@@ -259,6 +259,10 @@ func TestFinalizersThatAreBlocked(t *testing.T) {
 			m.Finalizers = memory.Queue{Queued: 10 + uint64(i/59), Run: 10}
 		}, Leak, ""},
 	} {
+		short := story(90, time.Second, test.tell) // at the end none has run for 80 seconds, a minute and more
+		if v := Evaluate(short, short, Facts{}); test.want == Finalizers && (v.Kind != Finalizers || v.Sure != Likely) {
+			t.Errorf("%s, after 90 s: %s, %s: %s", test.name, v.Kind, v.Sure, v.Sentence)
+		}
 		moments := story(60, 10*time.Second, test.tell)
 		v := Evaluate(moments, moments, Facts{Collection: &Collection{Time: moments[50].Time, Waiting: 50 * mib, Before: 50 * mib, After: 50 * mib}})
 		if v.Kind != test.want || v.Sure != Likely || !strings.Contains(v.Next, test.says) {
