@@ -29,7 +29,7 @@ func TestAllocatorsAreToldFromTheirCallers(t *testing.T) {
 	for _, name := range []string{"operator new(unsigned long)", "operator new[](unsigned long, std::nothrow_t const&)", "operator new", "xmalloc", "g_malloc0_n", "g_try_malloc",
 		"CRYPTO_zalloc", "CRYPTO_malloc", "OPENSSL_realloc", "vips_tracked_malloc", "vips_tracked_aligned_alloc", "ZSTD_customMalloc", "ZSTD_customCalloc", "ts_malloc_default",
 		"sqlite3DbMallocRawNN", "sqlite3MemMalloc", "mallocWithAlarm", "sqlite3_malloc64", "av_mallocz", "av_realloc_array", "png_malloc_warn", "xmlMallocLoc", "PyMem_RawMalloc", "uv__malloc",
-		"apr_palloc", "apr_pcalloc", "xcalloc", "xrealloc", "x2nrealloc", "zmalloc", "emalloc", "g_slice_alloc0", "lj_realloc", "my_malloc_or_die", "nginx_memalign",
+		"apr_palloc", "apr_pcalloc", "xcalloc", "xrealloc", "x2nrealloc", "zmalloc", "emalloc", "g_slice_alloc0", "lj_realloc", "my_malloc_or_die", "nginx_memalign", "js_malloc_rt", "js_realloc2", "js_mallocz_rt",
 		"dbReallocFinish", "dbMallocRawFinish", "AcquireMagickMemory", "AcquireAlignedMemory", "AcquireQuantumMemory", "ResizeQuantumMemory", "luaM_realloc_", "palloc0", "MemoryContextAllocZero",
 		"v8::internal::Malloced::operator new(unsigned long)", "Node::operator new[](unsigned long)", "cv::fastMalloc(unsigned long)",
 		"std::__new_allocator<char>::allocate(unsigned long, void const*)", "std::allocator_traits<std::allocator<int> >::allocate(std::allocator<int>&, unsigned long)",

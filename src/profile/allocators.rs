@@ -22,7 +22,7 @@ const PATTERNS: &[&str] = &[
     concat!(
         r"[A-Za-z0-9_]*([mM]|[cC]|[zZ]|[rR]e)alloc",
         r"(z|f|x|[0-9]+|_n|_?array|_default|_warn|_base|_aligned|_at|_node|_internal|_impl|_wrap|_wrapper|_hook|_or_die|_nothrow|_zero|",
-        r"_size|_sized|_flags|_safe|_secure|_ctx|_fn|_func|Raw|RawNN|Zero|Loc|Aligned|WithAlarm|Fn)*"
+        r"_size|_sized|_flags|_safe|_secure|_ctx|_fn|_func|Raw|RawNN|Zero|Loc|Aligned|WithAlarm|Fn|_rt|_ex|_locked|_unlocked|_usable|_debug|_tracked)*"
     ),
     r"[A-Za-z0-9_]*(memalign|aligned_alloc|AlignedAlloc|_aligned_malloc)",
     r"g_slice_(alloc|alloc0|copy)|apr_palloc|ngx_p?n?alloc|_?talloc[a-z_]*|l_alloc|luaM_realloc_|db(Malloc|Realloc)[A-Za-z]*Finish",
