@@ -18,8 +18,12 @@ type Stats struct {
 	LiveObjects, LiveBytes uint64
 
 	// AllocBytesMargin and LiveBytesMargin say how exact the two are: estimate ± margin holds the truth 95 times in
-	// 100. They are 0 at rate 1.
+	// 100. They are 0 at rate 1. LiveBytesMargin includes LiveBytesInDoubt.
 	AllocBytesMargin, LiveBytesMargin uint64
+	// LiveBytesInDoubt is how many of LiveBytes may be freed, by code that cgoheap doesn't see: it is 0 unless blocks were found
+	// that such code had freed (Lost.FreesUnseen). Then of what is live from the same calls so large a share is in doubt as
+	// had been freed that way, of all that was freed.
+	LiveBytesInDoubt uint64
 
 	// PeakBytes is the highest LiveBytes so far, to one part in 256, and PeakTime when that was; zero: nothing sampled yet.
 	PeakBytes uint64
@@ -133,6 +137,7 @@ func ReadStats(s *Stats) {
 	s.AllocObjects, s.AllocBytes = c.AllocObjects, c.AllocBytes
 	s.LiveObjects, s.LiveBytes = c.LiveObjects, c.LiveBytes
 	s.AllocBytesMargin, s.LiveBytesMargin = c.AllocBytesMargin, c.LiveBytesMargin
+	s.LiveBytesInDoubt = c.LiveBytesInDoubt
 	s.PeakBytes, s.PeakTime = c.PeakBytes, c.PeakTime
 	s.Samples, s.LiveSamples, s.Stacks = c.Samples, c.LiveSamples, c.Stacks
 	s.OwnBytes = c.OwnBytes

@@ -60,6 +60,7 @@ struct cgoheap_stats {
     unsigned long long own_memory_refused;
     unsigned long long peak_bytes; /* the highest live_bytes so far, to 1 part in 256 */
     long long peak_time_nanos;     /* when that was, since the epoch; 0: nothing sampled yet */
+    unsigned long long live_bytes_in_doubt; /* of live_bytes, may have been freed past the hooks; live_bytes_margin includes it */
 };
 
 /* Counts allocations and requested bytes exactly, by all threads, without stacks, while *running is not 0 (null: always).

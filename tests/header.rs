@@ -323,7 +323,7 @@ fn structs_have_the_same_layout_in_c_and_rust() {
     let lost = fields!(offset_of!(Stats, lost), "cgoheap_stats" Lost: samples_no_memory samples_lock_busy stacks_table_full
         frees_lock_busy frees_unseen stacks_too_deep stacks_no_unwind_info stacks_bad_unwind_info stacks_unreadable
         stacks_go_system stacks_go_off stacks_bad_go stacks_no_room modules_table_full own_memory_refused);
-    let after = fields!(0, "cgoheap_stats" Stats: peak_bytes peak_time_nanos);
+    let after = fields!(0, "cgoheap_stats" Stats: peak_bytes peak_time_nanos live_bytes_in_doubt);
     // All are words, one behind the other.
     let words: Vec<_> = before.into_iter().chain(lost).chain(after).collect();
     let every: Vec<_> = (0..size_of::<Stats>()).step_by(8).collect();

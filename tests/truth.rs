@@ -384,17 +384,7 @@ fn values(snapshot: &Snapshot, line: usize) -> snapshot::Values {
         .stacks
         .iter()
         .filter(at_site)
-        .fold(snapshot::Values::default(), |sum, stack| {
-            let values = stack.values;
-            snapshot::Values {
-                alloc_objects: sum.alloc_objects + values.alloc_objects,
-                alloc_bytes: sum.alloc_bytes + values.alloc_bytes,
-                inuse_objects: sum.inuse_objects + values.inuse_objects,
-                inuse_bytes: sum.inuse_bytes + values.inuse_bytes,
-                alloc_variance: sum.alloc_variance + values.alloc_variance,
-                inuse_variance: sum.inuse_variance + values.inuse_variance,
-            }
-        })
+        .fold(snapshot::Values::default(), |sum, stack| sum.plus(stack.values))
 }
 
 /// The rate is one for the process.

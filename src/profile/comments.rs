@@ -24,6 +24,13 @@ pub(super) fn sentences(snapshot: &Snapshot, unread: u64) -> Vec<String> {
     if snapshot.stats.go_frames != GoFrames::Joined as u64 {
         out.push(format!("Go frames: {}", go_frames(snapshot)));
     }
+    let doubts = snapshot.stacks.iter().map(|stack| stack.values.inuse_doubt_bytes);
+    let doubt = doubts.fold(0, u64::saturating_add);
+    if doubt > 0 {
+        out.push(format!(
+            "in doubt: up to {doubt} bytes of what is in use may be freed, since code without hooks frees blocks of the same stacks"
+        ));
+    }
     out.extend(lost(snapshot, unread).map(|(words, count)| format!("{words}: {count}")));
     out
 }

@@ -27,7 +27,6 @@ use super::{Place, Stacks};
 use crate::snapshot::sort;
 use crate::snapshot::{Snapshot, Values};
 use crate::tables::objects::Object;
-use crate::tables::weight::margin95;
 
 /// The whole text. Writing to a `String` doesn't fail, hence the ignored results.
 pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
@@ -52,13 +51,20 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         if let Some(age) = stacks.age(stack) {
             let _ = writeln!(out, "#\tage: {}", age.label());
         }
-        for (name, bytes, variance) in [
-            ("inuse_bytes", values.inuse_bytes, values.inuse_variance),
-            ("alloc_bytes", values.alloc_bytes, values.alloc_variance),
+        for (name, bytes, margin) in [
+            ("inuse_bytes", values.inuse_bytes, values.inuse_margin95()),
+            ("alloc_bytes", values.alloc_bytes, values.alloc_margin95()),
         ] {
-            if variance > 0.0 {
-                let _ = writeln!(out, "#\t{name} = {bytes} +- {} (95 %)", margin95(variance));
+            if margin > 0 {
+                let _ = writeln!(out, "#\t{name} = {bytes} +- {margin} (95 %)");
             }
+        }
+        if values.inuse_doubt_bytes > 0 {
+            let doubt = values.inuse_doubt_bytes;
+            let _ = writeln!(
+                out,
+                "#\tof these up to {doubt} bytes may be freed: code without hooks frees blocks of this stack"
+            );
         }
         out.push('\n');
     }
@@ -152,15 +158,18 @@ fn facts(out: &mut String, snapshot: &Snapshot, total: &Values, unread: u64) {
     fact("duration_nanos", &snapshot.duration_nanos);
     fact("inuse_objects", &total.inuse_objects);
     fact("inuse_bytes", &total.inuse_bytes);
-    fact("inuse_bytes_margin95", &margin95(total.inuse_variance));
+    fact("inuse_bytes_margin95", &total.inuse_margin95());
     fact("alloc_objects", &total.alloc_objects);
     fact("alloc_bytes", &total.alloc_bytes);
-    fact("alloc_bytes_margin95", &margin95(total.alloc_variance));
+    fact("alloc_bytes_margin95", &total.alloc_margin95());
     fact("samples", &stats.samples);
     fact("live_samples", &stats.live_samples);
     fact("stacks", &stats.stacks);
     fact("own_bytes", &stats.own_bytes);
     fact("go_frames", &comments::go_frames(snapshot));
+    if total.inuse_doubt_bytes > 0 {
+        fact("inuse_bytes_in_doubt", &total.inuse_doubt_bytes);
+    }
     for (words, count) in comments::lost(snapshot, unread) {
         fact(words, &count);
     }

@@ -26,12 +26,11 @@ pub fn record<'a>(block: *mut c_void, size: usize, mut caller: Registers, site: 
     settings::read_environment_once();
     let _float = FloatGuard::enter();
     // SAFETY: the calling thread's own state; the reference ends before anything else looks at it.
-    let Some(weight) = sampler::charge(unsafe { &mut *thread::state() }, size as u64, !block.is_null()) else {
-        return;
-    };
+    let weight = sampler::charge(unsafe { &mut *thread::state() }, size as u64, !block.is_null());
     if block.is_null() {
         return;
     }
+    let Some(weight) = weight else { return heal(block) };
     let _errno = ErrnoGuard::save();
     let _guard = Guard::enter();
     let Some(mut stack) = scratch::borrow() else {
@@ -51,7 +50,9 @@ pub fn record<'a>(block: *mut c_void, size: usize, mut caller: Registers, site: 
         stack: record.id(),
         mark: block::current_mark(),
     };
-    if blocks::insert(entry) {
+    let entered = blocks::insert(entry);
+    after_healing();
+    if entered {
         let live_bytes = blocks::live_bytes();
         peak::check(live_bytes);
         trigger::check(live_bytes);
@@ -60,6 +61,24 @@ pub fn record<'a>(block: *mut c_void, size: usize, mut caller: Registers, site: 
             bytes: entry.bytes(),
             variance: weight.variance(entry.requested_size) as f64,
         });
+    }
+}
+
+/// Takes a stale entry out of the table: this block has just been allocated, so the one that was recorded at its address has been
+/// freed past the hooks. Context: hook.
+fn heal(block: *mut c_void) {
+    if blocks::filter::may_contain(block as u64) {
+        let _errno = ErrnoGuard::save();
+        let _guard = Guard::enter();
+        blocks::heal(block as u64);
+        after_healing();
+    }
+}
+
+/// The first block that was found to have been freed past the hooks makes all threads look for others. Context: hook.
+fn after_healing() {
+    if blocks::healing_has_begun() {
+        sampler::draw_anew();
     }
 }
 

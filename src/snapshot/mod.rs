@@ -14,6 +14,7 @@ use crate::tables::weight;
 use crate::tables::weight::Totals;
 use crate::tables::{block, blocks, peak};
 
+mod doubt;
 mod select;
 pub(crate) mod sort;
 pub mod stats;
@@ -36,6 +37,9 @@ pub struct Values {
     pub alloc_variance: f64,
     /// Variance of the estimate `inuse_bytes`; of a difference an upper bound (both snapshots').
     pub inuse_variance: f64,
+    /// By how much `inuse_bytes` may be too high, beside its variance, because blocks were freed past the hooks; of a difference an
+    /// upper bound.
+    pub inuse_doubt_bytes: u64,
 }
 
 impl Values {
@@ -59,7 +63,18 @@ impl Values {
             inuse_bytes: self.inuse_bytes.saturating_add(other.inuse_bytes),
             alloc_variance: self.alloc_variance + other.alloc_variance,
             inuse_variance: self.inuse_variance + other.inuse_variance,
+            inuse_doubt_bytes: self.inuse_doubt_bytes.saturating_add(other.inuse_doubt_bytes),
         }
+    }
+
+    /// Half the width of the 95 % interval of `alloc_bytes`.
+    pub fn alloc_margin95(&self) -> u64 {
+        weight::margin95(self.alloc_variance)
+    }
+
+    /// Half the width of the 95 % interval of `inuse_bytes`, with what is in doubt.
+    pub fn inuse_margin95(&self) -> u64 {
+        weight::margin95(self.inuse_variance).saturating_add(self.inuse_doubt_bytes)
     }
 }
 
@@ -214,7 +229,9 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
     }));
     let now = clock::monotonic_coarse_nanos();
     let peak = filter.peak.then(peak::last);
+    let mut doubt = doubt::Doubt::new(stack_count)?;
     blocks::for_each(|entry| {
+        doubt.add(entry);
         let class = match filter.by_age {
             true => Age::of(now.saturating_sub(entry.time_nanos)) as usize,
             false => 0,
@@ -257,6 +274,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
             inuse_bytes: inuse.bytes as i64,
             alloc_variance: alloc.variance,
             inuse_variance: inuse.variance,
+            inuse_doubt_bytes: doubt.of(record.id(), inuse.bytes),
         };
     }
     stacks.retain(|stack| !stack.values.is_nothing());
@@ -267,7 +285,7 @@ pub fn take(filter: Filter) -> Option<Snapshot> {
         objects: objects_of(&stacks),
         peak_bytes: peak.map(|peak| peak.bytes),
         stacks,
-        stats: crate::snapshot::stats::read(),
+        stats: crate::snapshot::stats::read_with(doubt.sum()),
     })
 }
 
@@ -318,6 +336,7 @@ impl Snapshot {
                 inuse_bytes: now.inuse_bytes - before.inuse_bytes,
                 alloc_variance: (now.alloc_variance - before.alloc_variance).max(0.0),
                 inuse_variance: now.inuse_variance + before.inuse_variance,
+                inuse_doubt_bytes: now.inuse_doubt_bytes.saturating_add(before.inuse_doubt_bytes),
             };
         }
         self.stacks.retain(|stack| !stack.values.is_nothing());

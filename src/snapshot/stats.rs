@@ -57,7 +57,7 @@ pub struct Stats {
     pub live_bytes: u64,
     /// Half the width of the 95 % interval around `alloc_bytes`; 0 when every allocation was sampled.
     pub alloc_bytes_margin: u64,
-    /// The same around `live_bytes`.
+    /// The same around `live_bytes`, wider by `live_bytes_in_doubt`.
     pub live_bytes_margin: u64,
     /// Samples taken since the start.
     pub samples: u64,
@@ -77,11 +77,20 @@ pub struct Stats {
     pub peak_bytes: u64,
     /// When that was: wall-clock nanoseconds since the epoch; 0 before the first sample.
     pub peak_time_nanos: i64,
+    /// Bytes of `live_bytes` that may have been freed by code without hooks, by estimate: of a stack of which so much is known to have
+    /// been, the same share of what is live.
+    pub live_bytes_in_doubt: u64,
 }
 
 /// Copies all totals and counters. Walks the table of stacks and takes the locks of the table of blocks one after the other.
 /// From any thread. Context: outside hooks.
 pub fn read() -> Stats {
+    let _guard = crate::sys::guard::Guard::enter();
+    read_with(crate::snapshot::doubt::read())
+}
+
+/// As [`read`], with the bytes in doubt, which a snapshot knows already.
+pub(super) fn read_with(live_bytes_in_doubt: u64) -> Stats {
     use crate::tables::counters::COUNTERS;
     use crate::tables::weight::{margin95, whole_objects};
     use crate::{record::sampler, sys::pages, tables::blocks, tables::stacks, unwind};
@@ -93,7 +102,8 @@ pub fn read() -> Stats {
         interval_bytes: sampler::interval(),
         live_objects: whole_objects(live.objects_fixed),
         live_bytes: live.bytes,
-        live_bytes_margin: margin95(live.variance),
+        live_bytes_margin: margin95(live.variance).saturating_add(live_bytes_in_doubt),
+        live_bytes_in_doubt,
         samples: blocks::samples(),
         live_samples: blocks::len() as u64,
         own_bytes: pages::mapped_bytes(),

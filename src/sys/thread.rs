@@ -1,9 +1,9 @@
-//! The 64 bytes that each thread has of ours.
+//! The 80 bytes that each thread has of ours.
 //!
 //! Storage model: *initial exec*, zero-initialised, without destructor. Initial exec, because the general model may call
 //! `__tls_get_addr`, which may call malloc; zero-initialised, because the first allocation of a thread can come before
 //! any code of ours; without destructor, because the last allocation of a thread comes after all of them. The variable is
-//! in `arch/*/thread_pointer.rs`. A library that is loaded with dlopen takes these 64 bytes from the reserve that the C library
+//! in `arch/*/thread_pointer.rs`. A library that is loaded with dlopen takes these 80 bytes from the reserve that the C library
 //! keeps for this.
 
 use crate::sys::arch::thread_pointer;
@@ -28,6 +28,11 @@ pub struct ThreadState {
     pub countdown_at_fork: u64,
     /// A page above stacks that aren't the thread's own, which can't be read; 0 when there was none. See [`crate::unwind`].
     pub stack_hole: u64,
+    /// Bytes of the distance to the next sample that `countdown` lacks, so that every allocation takes the slow path; see
+    /// [`crate::record::sampler`].
+    pub held_back: u64,
+    /// For so many bytes more.
+    pub look_left: u64,
 }
 
 impl ThreadState {
@@ -43,6 +48,8 @@ impl ThreadState {
             stack_high: 0,
             countdown_at_fork: 0,
             stack_hole: 0,
+            held_back: 0,
+            look_left: 0,
         }
     }
 }

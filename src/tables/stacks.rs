@@ -92,6 +92,8 @@ pub struct Record {
     alloc_variance: AtomicU64,
     /// Of the peak. See [`crate::tables::peak`].
     pub freed_since: FreedSince,
+    /// Estimated bytes of blocks that were found to have been freed past the hooks. Atomic, as above.
+    unseen_bytes: AtomicU64,
 }
 
 impl Record {
@@ -123,6 +125,16 @@ impl Record {
             // Always succeeds: the closure never says None.
             let _ = self.alloc_variance.fetch_update(Relaxed, Relaxed, sum);
         }
+    }
+
+    /// Blocks of this stack that stand for so many bytes were freed past the hooks. Context: hook.
+    pub fn add_unseen(&self, bytes: u64) {
+        self.unseen_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Estimated bytes of blocks that were found to have been freed past the hooks. Context: any.
+    pub fn unseen_bytes(&self) -> u64 {
+        self.unseen_bytes.load(Relaxed)
     }
 
     fn is(&self, hash: u64, frames: &[Frame], end: End, site: Option<&SiteView>) -> bool {
@@ -169,6 +181,7 @@ static OVERFLOW: Record = Record {
     alloc_bytes: AtomicU64::new(0),
     alloc_variance: AtomicU64::new(0),
     freed_since: FreedSince::new(),
+    unseen_bytes: AtomicU64::new(0),
 };
 
 // SAFETY: a record's pointers lead to memory that is never written again nor given back; its totals are atomic.
@@ -331,6 +344,7 @@ fn new_record(
         alloc_bytes: AtomicU64::new(0),
         alloc_variance: AtomicU64::new(0),
         freed_since: FreedSince::new(),
+        unseen_bytes: AtomicU64::new(0),
     };
     // SAFETY: fresh arena memory of the right size and alignment, ours alone until published.
     unsafe {

@@ -28,6 +28,7 @@ func ReadStats() Stats {
 	s.AllocObjects, s.AllocBytes = uint64(c.alloc_objects), uint64(c.alloc_bytes)
 	s.LiveObjects, s.LiveBytes = uint64(c.live_objects), uint64(c.live_bytes)
 	s.AllocBytesMargin, s.LiveBytesMargin = uint64(c.alloc_bytes_margin), uint64(c.live_bytes_margin)
+	s.LiveBytesInDoubt = uint64(c.live_bytes_in_doubt)
 	s.PeakBytes = uint64(c.peak_bytes)
 	if c.peak_time_nanos != 0 {
 		s.PeakTime = time.Unix(0, int64(c.peak_time_nanos))

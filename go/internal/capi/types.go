@@ -13,6 +13,7 @@ type Stats struct {
 	AllocObjects, AllocBytes          uint64
 	LiveObjects, LiveBytes            uint64
 	AllocBytesMargin, LiveBytesMargin uint64
+	LiveBytesInDoubt                  uint64
 	PeakBytes                         uint64
 	PeakTime                          time.Time
 	Samples, LiveSamples, Stacks      uint64

@@ -4,14 +4,14 @@
 //! deletion (no tombstones, which would lengthen probes under churn), under a lock of its own that is held for a probe or,
 //! rarely, for the doubling of that one shard. Memory comes straight from mmap. In front of it lies the [`filter`].
 //!
-//! An address that is entered while it is still in the table was freed by code without hooks: the old entry is replaced
-//! and counted. So a missed free costs a stale entry until the address is handed out again, never a wrong one after that.
+//! An address that is handed out while it is still in the table was freed by code without hooks: the old entry is stale. One that is
+//! sampled replaces it ([`insert`]), one that isn't takes it out ([`heal`]), provided that somebody looks: see the sampler.
 
 pub mod filter;
 
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
 
@@ -24,7 +24,7 @@ use crate::tables::arena::ARENA;
 use crate::tables::block::SampledAlloc;
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::peak;
-use crate::tables::stacks::StackId;
+use crate::tables::stacks::{self, StackId};
 use crate::tables::weight::Totals;
 use crate::tables::weight::Weight;
 
@@ -287,8 +287,8 @@ fn enter(entry: SampledAlloc) -> bool {
     match shard.probe(entry.address) {
         Ok(at) => {
             // Still here, though handed out again: its free went past the hooks.
-            Counters::add(&COUNTERS.frees_unseen);
             let stale = shard.slots().get(at).copied().unwrap_or(EMPTY);
+            freed_unseen(&stale);
             shard.remove_totals(&stale);
             if let Some(slot) = shard.slots().get_mut(at) {
                 *slot = entry;
@@ -305,6 +305,53 @@ fn enter(entry: SampledAlloc) -> bool {
     drop(shard);
     move_filter_if_needed();
     true
+}
+
+/// A block that isn't sampled has just been allocated here: takes out the stale entry of one that was freed past the hooks, if there
+/// is one. Context: hook.
+pub fn heal(address: u64) {
+    // One whose free was seen and could wait no longer is none of these: it is taken out on the way.
+    if let Some(stale) = remove(address, true) {
+        freed_unseen(&stale);
+    }
+}
+
+/// When a block was last found to have been freed past the hooks, by the coarse monotonic clock; 0: never. Atomic, because every
+/// thread that samples reads it.
+static LAST_UNSEEN_NANOS: AtomicU64 = AtomicU64::new(0);
+/// Set when such a block is found after a time without.
+static HEALING_BEGUN: AtomicBool = AtomicBool::new(false);
+/// So long all allocations are looked at.
+const HEALING_NANOS: u64 = 60_000_000_000;
+
+/// Notes that this block was freed past the hooks. Context: hook.
+fn freed_unseen(stale: &SampledAlloc) {
+    Counters::add(&COUNTERS.frees_unseen);
+    if let Some(record) = stacks::get(stale.stack) {
+        record.add_unseen(stale.bytes());
+    }
+    let was_healing = is_healing();
+    LAST_UNSEEN_NANOS.store(monotonic_coarse_nanos().max(1), Relaxed);
+    if !was_healing {
+        HEALING_BEGUN.store(true, Relaxed);
+    }
+}
+
+/// Whether any block was found to have been freed past the hooks. Context: any.
+pub fn has_unseen_frees() -> bool {
+    LAST_UNSEEN_NANOS.load(Relaxed) != 0
+}
+
+/// Whether allocations should be looked at, sampled or not, since blocks were found of late that had been freed past the hooks.
+/// Context: any.
+pub fn is_healing() -> bool {
+    let last = LAST_UNSEEN_NANOS.load(Relaxed);
+    last != 0 && monotonic_coarse_nanos().saturating_sub(last) < HEALING_NANOS
+}
+
+/// Whether that has begun since this was asked last. Context: any.
+pub fn healing_has_begun() -> bool {
+    HEALING_BEGUN.load(Relaxed) && HEALING_BEGUN.swap(false, Relaxed)
 }
 
 /// A step of the filter's move to another size, when there is one to take and nobody else is taking it. No shard's lock is held.

@@ -4,9 +4,9 @@
 use core::ffi::c_void;
 
 /// Bytes of the variable, which are zero in a new thread.
-pub const STATE_BYTES: usize = 64;
+pub const STATE_BYTES: usize = 80;
 
-// A cache line of its own. go/interpose/entries_amd64.h refers to it too.
+// It begins a cache line: what the entries touch is in the first one. go/interpose/entries_amd64.h refers to it too.
 core::arch::global_asm!(
     ".pushsection .tbss.cgoheap_thread_state,\"awT\",@nobits",
     ".globl cgoheap_thread_state",
