@@ -62,7 +62,8 @@ type Stats struct {
 		// FreesLockBusy counts frees of sampled blocks that could not be recorded: the block stays in the profile
 		// until its address is allocated again.
 		FreesLockBusy uint64
-		// FreesUnseen counts sampled blocks that code without cgoheap.h freed, noticed when the address was allocated again.
+		// FreesUnseen counts sampled blocks that code without hooks freed, noticed when the address was allocated again. See
+		// LiveBytesInDoubt.
 		FreesUnseen uint64
 		// StacksTooDeep counts stacks cut at the greatest depth kept.
 		StacksTooDeep uint64

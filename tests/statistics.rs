@@ -63,7 +63,7 @@ fn distances_are_exponential_with_the_interval_as_mean() {
             .map(|_| {
                 // Larger than any distance: always sampled, and the next distance is drawn.
                 assert!(sampler::charge(state, u64::MAX >> 1, true).is_some());
-                (state.countdown - state.base) as f64
+                (state.countdown.saturating_sub(state.base) + state.held_back) as f64
             })
             .collect();
         // Distances are rounded down to whole bytes, which makes them geometric: P(distance >= k) = exp(-k/R).

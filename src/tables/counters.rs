@@ -43,7 +43,7 @@ counters! {
     stacks_table_full: "stacks shortened or left out: stack table full",
     /// Frees of sampled blocks that could not be recorded; healed when the address is handed out again.
     frees_lock_busy: "frees not recorded: table busy",
-    /// Live samples whose address was handed out again: a free that no hook saw. Corrected, and counted here.
+    /// Live samples whose address was handed out again, sampled or not: a free that no hook saw. Corrected, and counted here.
     frees_unseen: "blocks freed by code without hooks, corrected",
     /// Stacks cut at the greatest depth kept.
     stacks_too_deep: "stacks cut: too deep",

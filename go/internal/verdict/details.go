@@ -19,6 +19,7 @@ type Details struct {
 	Allocators  func() []allocators.Allocator
 	Now         *memory.Moment
 	FreesUnseen uint64 // sampled blocks that were freed past the hooks
+	InDoubt     uint64 // bytes that are called live and may have been freed past the hooks
 	Estimated   bool   // glibc was not asked, since its answer would hold up the program
 }
 
@@ -36,8 +37,8 @@ func (v *Verdict) Explain(d *Details) (call string) {
 			v.Blind = append(v.Blind, cut)
 		}
 		if d.FreesUnseen > 0 {
-			v.Blind = append(v.Blind, fmt.Sprintf("%d sampled blocks were freed where cgoheap doesn't look, so what it calls live may be freed: "+
-				"the margin does not hold", d.FreesUnseen))
+			v.Blind = append(v.Blind, fmt.Sprintf("%d sampled blocks were freed where cgoheap doesn't look, so of what it calls live up to %s may be freed too",
+				d.FreesUnseen, human.Size(d.InDoubt)))
 		}
 	case Mapped:
 		v.mappedWords(d)
