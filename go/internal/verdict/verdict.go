@@ -22,6 +22,8 @@ const (
 	mainShare     = 0.6
 	// tailTime: what begins after likelyTime of something else is likely sooner, where it is much.
 	tailTime = 2 * time.Minute
+	// halfTime: the second half of a window is looked at alone when it is so long.
+	halfTime = time.Minute
 	// loadShare: where the rate of allocation rose by this share of what live memory rose by, live memory may follow the load.
 	loadShare = 0.5
 	// minWaiting and waitingShare: C memory allocated since the last garbage collection, below either is no reason to look.
@@ -274,7 +276,7 @@ func surer(recent, life []memory.Moment, f Facts) (best Verdict, found bool) {
 	windows := []window{{moments: recent, life: life}, {moments: life, recent: recent}}
 	// What caches take after the start is in the first half, and what leaks in both.
 	for _, all := range []window{{moments: recent}, {moments: life, recent: recent}} {
-		if half := secondHalf(all.moments); len(half) > 0 && half[len(half)-1].Time.Sub(half[0].Time) >= likelyTime {
+		if half := secondHalf(all.moments); len(half) > 0 && half[len(half)-1].Time.Sub(half[0].Time) >= halfTime {
 			windows = append(windows, window{moments: half, life: life, recent: all.recent, half: true})
 		}
 	}

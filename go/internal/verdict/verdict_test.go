@@ -157,6 +157,7 @@ func TestTenMinutesAfterARestart(t *testing.T) {
 	}{
 		{"100 MiB leak from the start", func(s float64) (float64, float64) { return s / 6, 5 * s }, Likely},
 		{"100 MiB leak beside what a start takes", func(s float64) (float64, float64) { return start(s) + s/6, 5 * s }, Likely},
+		{"50 MiB leak beside it", func(s float64) (float64, float64) { return start(s) + s/12, 5 * s }, Likely},
 		{"it leaks while the load comes back", func(s float64) (float64, float64) {
 			load := min(s/60, 1)
 			return start(s) + load*s/6, 5 * load * s
@@ -172,6 +173,11 @@ func TestTenMinutesAfterARestart(t *testing.T) {
 		v := Evaluate(moments, moments, Facts{})
 		if v.Kind != Leak || v.Sure != test.sure {
 			t.Errorf("%s: %s, %s: %s %q", test.name, v.Kind, v.Sure, v.Sentence, v.Evidence)
+		}
+		if some := moments[:241]; test.sure == Likely { // after eight minutes it is seen
+			if v := Evaluate(some, some, Facts{}); v.Kind != Leak {
+				t.Errorf("%s, after eight minutes: %s, %s: %s %q", test.name, v.Kind, v.Sure, v.Sentence, v.Evidence)
+			}
 		}
 		early := moments[:60]
 		if v := Evaluate(early, early, Facts{}); v.Kind == Leak && (v.Sure != Possible || !strings.Contains(strings.Join(v.Evidence, " "), "it was watched for")) {
