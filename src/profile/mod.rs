@@ -21,6 +21,7 @@ mod allocators;
 mod comments;
 mod frames;
 pub mod go_names;
+mod gzip;
 mod intern;
 mod mapping;
 mod message;

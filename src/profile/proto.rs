@@ -1,12 +1,9 @@
 //! The gzipped profile.proto of a snapshot.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use prost::Message;
 use prost::encoding::message;
 
+use super::gzip::Gzip;
 use super::intern::{Functions, Strings};
 use super::mapping::Mappings;
 use super::message::{Label, Line, Location, Profile, Sample, ValueType};
@@ -35,14 +32,12 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
     })
     .to_vec();
     let bytes = strings.number("bytes");
-    // Level 1: names and small numbers shrink well at any level, and this runs inside somebody's server.
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    let mut put = |part: &[u8]| gzip.write_all(part).expect("writing to memory doesn't fail");
+    let mut gzip = Gzip::new();
     let head = Profile {
         sample_type,
         ..Profile::default()
     };
-    put(&head.encode_to_vec());
+    gzip.put(&head.encode_to_vec());
     let mut part = Vec::new();
     for stack in &stacks.stacks {
         part.clear();
@@ -53,7 +48,7 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
             ..Label::default()
         }));
         message::encode(SAMPLE, &sample, &mut part);
-        put(&part);
+        gzip.put(&part);
     }
     let mappings = Mappings::new(&snapshot.objects, &stacks.places, &mut strings);
     let location = (1u64..)
@@ -94,8 +89,8 @@ pub(super) fn write(snapshot: &Snapshot, stacks: &Stacks) -> Vec<u8> {
         string_table: strings.into_vec(),
         ..Profile::default()
     };
-    put(&rest.encode_to_vec());
-    gzip.finish().expect("writing to memory doesn't fail")
+    gzip.put(&rest.encode_to_vec());
+    gzip.finish()
 }
 
 fn sample(path: impl Iterator<Item = usize>, values: &Values, bytes: i64) -> Sample {

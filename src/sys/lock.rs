@@ -57,8 +57,9 @@ impl<T> Lock<T> {
             .map(|_| Locked(self))
     }
 
-    /// Takes the lock; gives up after half a second, by the clock. Holders hold it for microseconds, but may be stopped
-    /// meanwhile: on a busy or throttled machine for tenths of a second. Context: hook.
+    /// Takes the lock; gives up after half a second. Holders hold it for microseconds, but may be stopped meanwhile: on a busy
+    /// or throttled machine for tenths of a second. Then this thread may be stopped too: half a second by the clock, and fifty
+    /// times that it was asleep and looked again. Context: hook.
     pub fn lock_bounded(&self) -> Option<Locked<'_, T>> {
         for _ in 0..100 {
             if let Some(locked) = self.try_lock() {
@@ -67,14 +68,16 @@ impl<T> Lock<T> {
             core::hint::spin_loop();
         }
         let deadline = monotonic_coarse_nanos().saturating_add(500_000_000);
+        let mut sleeps = 0u32;
         loop {
             if self.word.swap(CONTENDED, Acquire) == FREE {
                 return Some(Locked(self));
             }
-            if monotonic_coarse_nanos() >= deadline {
+            if sleeps >= 50 && monotonic_coarse_nanos() >= deadline {
                 return None;
             }
             futex::wait(&self.word, CONTENDED, Some(10_000_000));
+            sleeps = sleeps.saturating_add(1);
         }
     }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{
 };
 
 use super::weight::Totals;
+use crate::sys::futex;
 
 /// What of one stack was live at the peak and has been freed since.
 pub struct FreedSince {
@@ -20,6 +21,10 @@ pub struct FreedSince {
 
 /// Somebody is setting the sums to nothing.
 const BUSY: u32 = u32::MAX;
+/// Looks at sums that are BUSY before a thread sleeps, and how often it sleeps. Nobody wakes it.
+const SPINS: u32 = 100;
+const SLEEPS: u32 = 500;
+const SLEEP_NANOS: u64 = 1_000_000;
 
 impl FreedSince {
     /// Nothing, of no peak.
@@ -32,12 +37,14 @@ impl FreedSince {
         }
     }
 
-    /// False when the sums could not be had: this thread itself was interrupted while it set them to nothing. Then the
-    /// peak lacks this block. Context: hook.
+    /// False when the sums could not be had for half a second: this thread itself was interrupted while it set them to nothing,
+    /// or another was, which a fork left behind. Then the peak lacks this block. Context: hook.
     pub(super) fn add(&self, peak: u32, sample: Totals) -> bool {
-        for _ in 0..10_000 {
+        for attempt in 0..SPINS + SLEEPS {
             match self.peak.load(Acquire) {
-                BUSY => core::hint::spin_loop(),
+                BUSY if attempt < SPINS => core::hint::spin_loop(),
+                // Whoever sets them needs some instructions more, and perhaps a processor.
+                BUSY => futex::wait(&self.peak, BUSY, Some(SLEEP_NANOS)),
                 // Of this peak, or of one since: the block was live then too, or went at that very moment.
                 known if known >= peak => {
                     self.objects_fixed.fetch_add(sample.objects_fixed, Relaxed);
@@ -125,6 +132,22 @@ mod tests {
         assert_eq!(sums.of(6).bytes, 3);
         sums.take_back(6, sample(7));
         assert_eq!((sums.of(6).bytes, sums.of(6).objects_fixed), (0, 3));
+    }
+
+    #[test]
+    fn a_thread_that_is_stopped_while_it_begins_a_peak_is_waited_for() {
+        let sums = FreedSince::new();
+        sums.peak.store(BUSY, Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                sums.peak.store(7, Release);
+            });
+            assert!(sums.add(7, sample(1)));
+        });
+        assert_eq!(sums.of(7).bytes, 1);
+        sums.peak.store(BUSY, Relaxed);
+        assert!(!sums.add(7, sample(1)), "but not for ever");
     }
 
     #[test]
