@@ -42,10 +42,19 @@ fn names_keep_within_the_bound_and_the_profile_says_what_was_left_unread() {
 
 #[test]
 fn a_profile_without_memory_says_so_and_the_program_goes_on() {
-    let folder = folder("profile-without-memory");
+    // The path is long enough to need memory wherever it is handed to libc.
+    let folder = folder("profile-without-memory")
+        .join("long ".repeat(45))
+        .join("name ".repeat(45));
+    std::fs::create_dir_all(&folder).unwrap();
     archive_build("profile_without_memory.c", &["-O1"], |command| {
         succeed(command.arg(folder.join("profile.pb.gz")));
     });
+    let left: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["profile.pb.gz"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::ffi::{CString, OsString};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -19,11 +19,12 @@ pub fn write_whole(path: &Path, contents: &[u8], replace: bool) -> io::Result<()
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
-    let (temporary, mut file) = loop {
+    let (mut hidden_file, temporary, mut file) = loop {
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}.{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed)));
         let temporary = path.with_file_name(hidden);
+        let hidden_file = HiddenFile::new(&temporary)?;
         // O_EXCL follows no link and takes nobody's file; O_NOFOLLOW says so once more.
         let file = std::fs::OpenOptions::new()
             .write(true)
@@ -32,20 +33,41 @@ pub fn write_whole(path: &Path, contents: &[u8], replace: bool) -> io::Result<()
             .mode(0o600)
             .open(&temporary);
         match file {
-            Ok(file) => break (temporary, file),
+            Ok(file) => break (hidden_file, temporary, file),
             // Left by a process that had our number and ended while it wrote. Not ours to remove: it may be alive in another
             // container.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && NEXT.load(Relaxed) < 10_000 => {}
             Err(error) => return Err(error),
         }
     };
-    let done = file
-        .write_all(contents)
-        .and_then(|()| move_to(&temporary, path, replace));
-    if done.is_err() {
-        let _ = std::fs::remove_file(&temporary);
+    hidden_file.there = true;
+    file.write_all(contents)?;
+    move_to(&temporary, path, replace)?;
+    hidden_file.there = false;
+    Ok(())
+}
+
+/// The hidden file while it is there: removed when this is dropped, also while a panic for lack of memory passes. So its name
+/// is made before.
+struct HiddenFile {
+    name: CString,
+    there: bool,
+}
+
+impl HiddenFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        Ok(Self { name, there: false })
     }
-    done
+}
+
+impl Drop for HiddenFile {
+    fn drop(&mut self) {
+        if self.there {
+            // SAFETY: a zero-terminated path.
+            unsafe { libc::unlink(self.name.as_ptr()) };
+        }
+    }
 }
 
 fn move_to(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
