@@ -44,7 +44,7 @@ split() {
 }
 
 demo() { scripts/demo.sh >build/demo.txt 2>&1 || { cat build/demo.txt; return 1; }; }
-# The filter's lock-free part in a small model, under every interleaving.
+# What threads share without a lock, and the lock, in small models, under every interleaving.
 interleavings() {
     CARGO_TARGET_DIR=$PWD/build/rust-target cargo test --locked --quiet --release --manifest-path tests/loom/Cargo.toml
 }
@@ -71,7 +71,7 @@ split "ways of building, capturing and getting it" \
     go -C tests/build test -timeout 40m .
 split "cgoheaptest by real use" "$modules" "$leak_rows" go -C tests/cgoheaptest test -count=1 -timeout 20m .
 split "the page and sick programs" "chromium; $modules" "$look_rows" scripts/test-look.sh
-rest "Rust: interleavings of the filter" "$crates" interleavings
+rest "Rust: interleavings of what is without a lock" "$crates" interleavings
 rest "Go: the same under the race detector" "" go test -race ./go/...
 rest "Go: without cgo, and elsewhere" "" unsupported
 rest "real programs with the whole process captured" "zlib1g-dev; $modules" scripts/test-real.sh

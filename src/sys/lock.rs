@@ -12,14 +12,18 @@
 //! 5. the arena of the table of stacks
 //! 6. the heap of control code: hooks don't take it
 //!
+//! `tests/loom` tries all interleavings of this file.
+//!
 //! No foreign code runs under the last five: no unwinding, symbol lookup, encoding, Go, or libc that may allocate.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
-};
+#[cfg(not(loom))]
+use core::{hint, sync::atomic::AtomicU32};
+#[cfg(loom)]
+use loom::{hint, sync::atomic::AtomicU32};
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::sys::clock::monotonic_coarse_nanos;
 use crate::sys::futex;
@@ -27,6 +31,9 @@ use crate::sys::futex;
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
+
+/// Looks before a thread sleeps.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 /// A mutual exclusion lock around a `T`: three-state futex (Drepper, "Futexes are tricky", mutex 2).
 pub struct Lock<T> {
@@ -42,7 +49,17 @@ pub struct Locked<'a, T>(&'a Lock<T>);
 
 impl<T> Lock<T> {
     /// A free lock.
+    #[cfg(not(loom))]
     pub const fn new(value: T) -> Lock<T> {
+        Lock {
+            word: AtomicU32::new(FREE),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// A free lock of the model.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Lock<T> {
         Lock {
             word: AtomicU32::new(FREE),
             value: UnsafeCell::new(value),
@@ -61,11 +78,11 @@ impl<T> Lock<T> {
     /// or throttled machine for tenths of a second. Then this thread may be stopped too: half a second by the clock, and fifty
     /// times that it was asleep and looked again. Context: hook.
     pub fn lock_bounded(&self) -> Option<Locked<'_, T>> {
-        for _ in 0..100 {
+        for _ in 0..SPINS {
             if let Some(locked) = self.try_lock() {
                 return Some(locked);
             }
-            core::hint::spin_loop();
+            hint::spin_loop();
         }
         let deadline = monotonic_coarse_nanos().saturating_add(500_000_000);
         let mut sleeps = 0u32;
@@ -139,7 +156,7 @@ impl<T> Drop for Locked<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -1,9 +1,17 @@
-//! Per stack: what was live at the peak and has been freed since. See [`super::peak`].
+//! Per stack: what was live at the peak and has been freed since. See [`super::peak`]. `tests/loom` tries all interleavings of this file.
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+#[cfg(not(loom))]
+use core::{
+    hint,
+    sync::atomic::{AtomicU32, AtomicU64},
 };
+#[cfg(loom)]
+use loom::{
+    hint,
+    sync::atomic::{AtomicU32, AtomicU64},
+};
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::weight::Totals;
 use crate::sys::futex;
@@ -28,7 +36,19 @@ const SLEEP_NANOS: u64 = 1_000_000;
 
 impl FreedSince {
     /// Nothing, of no peak.
+    #[cfg(not(loom))]
     pub const fn new() -> FreedSince {
+        FreedSince {
+            peak: AtomicU32::new(0),
+            objects_fixed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            variance: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, of the model.
+    #[cfg(loom)]
+    pub fn new() -> FreedSince {
         FreedSince {
             peak: AtomicU32::new(0),
             objects_fixed: AtomicU64::new(0),
@@ -42,7 +62,7 @@ impl FreedSince {
     pub(super) fn add(&self, peak: u32, sample: Totals) -> bool {
         for attempt in 0..SPINS + SLEEPS {
             match self.peak.load(Acquire) {
-                BUSY if attempt < SPINS => core::hint::spin_loop(),
+                BUSY if attempt < SPINS => hint::spin_loop(),
                 // Whoever sets them needs some instructions more, and perhaps a processor.
                 BUSY => futex::wait(&self.peak, BUSY, Some(SLEEP_NANOS)),
                 // Of this peak, or of one since: the block was live then too, or went at that very moment.
@@ -54,9 +74,10 @@ impl FreedSince {
                 }
                 older => {
                     if self.peak.compare_exchange(older, BUSY, Acquire, Relaxed).is_ok() {
-                        self.objects_fixed.store(0, Relaxed);
-                        self.bytes.store(0, Relaxed);
-                        self.variance.store(0, Relaxed);
+                        // Not stored: where all changes are read-modify-write, loom knows their order.
+                        self.objects_fixed.swap(0, Relaxed);
+                        self.bytes.swap(0, Relaxed);
+                        self.variance.swap(0, Relaxed);
                         self.peak.store(peak, Release);
                     }
                 }
@@ -106,7 +127,7 @@ fn change(sum: &AtomicU64, by: f64) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -3,10 +3,12 @@
 pub mod arena;
 pub mod block;
 pub mod blocks;
+pub mod chain;
 pub mod counters;
 pub mod frame;
 pub mod freed_since;
 pub mod hash;
+pub mod highest;
 pub mod objects;
 pub mod peak;
 pub mod sites;

@@ -17,65 +17,30 @@
 //! Threads that sample or free at the very moment of a peak may each be off by that one block. Blocks of the peak that are freed
 //! while a snapshot walks over the tables may be in it twice, as live and as freed since.
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-
 use super::block::{self, SampledAlloc};
 use super::counters::{COUNTERS, Counters};
+use super::highest::Highest;
+pub use super::highest::{MARGIN, Peak};
 use super::stacks;
 use super::weight::Totals;
 use crate::sys::{clock, float::FloatGuard};
 
-/// A new peak is one that exceeds the last by one part in this many: fewer lines to draw, and marks that don't run out.
-pub const MARGIN: u64 = 256;
-
-/// Live bytes at the peak. Atomic, because every thread that samples compares with it.
-static BYTES: AtomicU64 = AtomicU64::new(0);
-/// The mark drawn at the peak: blocks that were live then carry an earlier one. 0: no peak yet.
-static MARK: AtomicU32 = AtomicU32::new(0);
-/// When, by the wall clock.
-static TIME_NANOS: AtomicU64 = AtomicU64::new(0);
-
-/// The moment of highest live memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peak {
-    /// Blocks that were live then have an earlier mark.
-    pub mark: u32,
-    /// Live bytes, by estimate.
-    pub bytes: u64,
-    /// Wall-clock time, nanoseconds since the epoch; 0 before the first sample.
-    pub time_nanos: i64,
-}
+/// The peak of this process.
+static PEAK: Highest = Highest::new();
 
 /// The last peak; all 0 before the first sample. Context: any.
 pub fn last() -> Peak {
-    Peak {
-        mark: MARK.load(Acquire),
-        bytes: BYTES.load(Relaxed),
-        time_nanos: TIME_NANOS.load(Relaxed) as i64,
-    }
+    PEAK.last()
 }
 
 /// To be called after a sample was inserted, with the live bytes: draws the line if they are a new peak. Context: hook.
 pub fn check(live_bytes: u64) {
-    let last = BYTES.load(Relaxed);
-    if live_bytes <= last.saturating_add(last / MARGIN) {
-        return;
-    }
-    // The line before the exchange: if another thread finds a higher peak between the two, its line is the later one, and
-    // either our exchange fails or our mark loses against its.
-    let mark = block::mark();
-    if BYTES.compare_exchange(last, live_bytes, Relaxed, Relaxed).is_ok() {
-        TIME_NANOS.store(clock::wall_nanos() as u64, Relaxed);
-        MARK.fetch_max(mark, Release);
-    }
+    PEAK.check(live_bytes, block::mark, || clock::wall_nanos() as u64);
 }
 
 /// A sampled block goes away. Under the lock of its shard of the table of blocks. Context: hook.
 pub fn freed(entry: &SampledAlloc) {
-    let peak = MARK.load(Relaxed);
+    let peak = PEAK.mark();
     if entry.mark < peak
         && let Some(record) = stacks::get(entry.stack)
     {
@@ -88,7 +53,7 @@ pub fn freed(entry: &SampledAlloc) {
 
 /// A block that [`freed`] was told of has not gone away. Context: hook.
 pub fn not_freed(entry: &SampledAlloc) {
-    let peak = MARK.load(Relaxed);
+    let peak = PEAK.mark();
     if entry.mark < peak
         && let Some(record) = stacks::get(entry.stack)
     {

@@ -4,12 +4,10 @@
 //! copies here live as long as the process.
 
 use core::ptr::null_mut;
-use core::sync::atomic::{
-    AtomicPtr,
-    Ordering::{AcqRel, Acquire},
-};
+use core::sync::atomic::AtomicPtr;
 
 use crate::tables::arena::ARENA;
+use crate::tables::chain::{self, Link};
 use crate::tables::hash::mix_bytes;
 
 struct Name {
@@ -17,31 +15,33 @@ struct Name {
     text: &'static [u8],
 }
 
+impl Link for Name {
+    fn link(&mut self) -> &mut *mut Name {
+        &mut self.next
+    }
+    fn next(&self) -> *mut Name {
+        self.next
+    }
+}
+
 const BUCKETS: usize = 512;
 /// Longest name kept; a longer one is cut.
 const LONGEST: usize = 4096;
 
-/// Chains of names by hash, only ever added to. Atomic, because hooks look while others add.
+/// [`chain`]s of names by hash. Atomic, because hooks look while others add.
 static BUCKET: [AtomicPtr<Name>; BUCKETS] = [const { AtomicPtr::new(null_mut()) }; BUCKETS];
 
 /// The process's copy of `text`, or `None` without memory. Context: hook.
 pub fn intern(text: &[u8]) -> Option<&'static [u8]> {
     let text = text.get(..LONGEST).unwrap_or(text);
     let bucket = &BUCKET[(mix_bytes(0, text) >> 40) as usize % BUCKETS];
-    loop {
-        let head = bucket.load(Acquire);
-        let mut name = head;
-        // SAFETY: chains hold published names, which live for ever.
-        while let Some(known) = unsafe { name.as_ref() } {
-            if known.text == text {
-                return Some(known.text);
-            }
-            name = known.next;
-        }
-        let copy = ARENA.copy_bytes(text)?;
-        let name = ARENA.place(Name { next: head, text: copy })?;
-        if bucket.compare_exchange(head, name, AcqRel, Acquire).is_ok() {
-            return Some(copy);
-        }
-    }
+    let new = || {
+        ARENA.place(Name {
+            next: null_mut(),
+            text: ARENA.copy_bytes(text)?,
+        })
+    };
+    // SAFETY: a bucket is only ever given to this.
+    let (name, _) = unsafe { chain::find_or_add(bucket, |known| known.text == text, new)? };
+    Some(name.text)
 }

@@ -1,7 +1,7 @@
 //! Each distinct stack once, with a number that it keeps, and totals of what was allocated there.
 //!
-//! A chained hash table of records that are only ever added: looking one up takes no lock, adding one is a
-//! compare-and-swap. Two threads that add the same stack at the same time waste one record. Memory comes from the arena
+//! A hash table of records that are only ever added, in [`chain`]s: neither looking one up nor adding one takes a lock. Two
+//! threads that add the same stack at the same time waste one record. Memory comes from the arena
 //! and is not given back, so a program's stacks cost what its distinct stacks cost. When the table is nearly full, new stacks
 //! are shortened to their innermost frames and the Go caller, of which there are far fewer; beyond [`MAX_STACKS`] samples are
 //! recorded on stack 0, which has no frames.
@@ -14,6 +14,7 @@ use core::sync::atomic::{
 
 use crate::sys::pages;
 use crate::tables::arena::ARENA;
+use crate::tables::chain::{self, Link};
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::frame::{End, Frame};
 use crate::tables::freed_since::FreedSince;
@@ -151,6 +152,15 @@ impl Record {
     }
 }
 
+impl Link for Record {
+    fn link(&mut self) -> &mut *mut Record {
+        &mut self.next
+    }
+    fn next(&self) -> *mut Record {
+        self.next
+    }
+}
+
 /// A site whose strings still belong to the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct SiteView<'a> {
@@ -269,40 +279,18 @@ fn find_or_add(frames: &[Frame], end: End, site: Option<SiteView>, full: (usize,
     }
     let (buckets, by_id) = arrays()?;
     let bucket = buckets.get((hash >> 40) as usize % BUCKETS)?;
-    let mut head = bucket.load(Acquire);
-    let mut seen = null_mut();
-    let mut ours: Option<&'static mut Record> = None;
-    loop {
-        let mut candidate = head;
-        while candidate != seen {
-            // SAFETY: chains hold published records, which live for ever; `seen` was part of this chain, so we get there.
-            let Some(record) = (unsafe { candidate.as_ref() }) else {
-                break;
-            };
-            if record.is(hash, frames, end, site.as_ref()) {
-                return Some(record);
-            }
-            candidate = record.next;
-        }
-        let record = match ours.take() {
-            Some(record) => record,
-            None => new_record(hash, frames, end, site, full)?,
-        };
-        record.next = head;
-        match bucket.compare_exchange(head, record, AcqRel, Acquire) {
-            Ok(_) => {
-                if let Some(slot) = by_id.get(record.id().0 as usize) {
-                    slot.store(record, Release);
-                }
-                return Some(record);
-            }
-            Err(now) => {
-                seen = head;
-                head = now;
-                ours = Some(record);
-            }
-        }
+    // SAFETY: a bucket is only ever given to this.
+    let (record, added) = unsafe {
+        chain::find_or_add(
+            bucket,
+            |record| record.is(hash, frames, end, site.as_ref()),
+            || new_record(hash, frames, end, site, full),
+        )?
+    };
+    if added && let Some(slot) = by_id.get(record.id().0 as usize) {
+        slot.store(core::ptr::from_ref(record).cast_mut(), Release);
     }
+    Some(record)
 }
 
 fn new_record(

@@ -4,10 +4,9 @@
 //! A walk follows three registers: instruction pointer, stack pointer and frame pointer. That is what compilers' tables need at
 //! a call. What is rarer is done by the table itself each time ([`by_table`]).
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use super::by_table;
 use super::row::{Cfa, Row, Saved};
+use super::rule_cache::RuleCache;
 use super::stack_memory::StackMemory;
 use super::stop::Stop;
 use super::tables;
@@ -102,36 +101,9 @@ impl Rule {
     }
 }
 
-/// Rules by return address and object, for all threads. A pair of words is written and read without a lock: the first is
-/// the key exclusive-or the second, so a pair that two writers mixed doesn't fit any key (Hyatt's lockless hashing, 2002).
-/// The key has the object's number in it, which is never used again: a rule can't outlive its object.
-struct Cache([[AtomicU64; 2]; CACHE_SLOTS]);
-
-const CACHE_SLOTS: usize = 1 << 13;
-static CACHE: Cache = Cache([const { [AtomicU64::new(0), AtomicU64::new(0)] }; CACHE_SLOTS]);
-
-impl Cache {
-    /// By the upper bits of a product (Fibonacci hashing): each step of a walk waits for it.
-    fn slot(&self, key: u64) -> &[AtomicU64; 2] {
-        const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-        const SHIFT: u32 = 64 - CACHE_SLOTS.ilog2();
-        &self.0[(key.wrapping_mul(MULTIPLIER) >> SHIFT) as usize % CACHE_SLOTS]
-    }
-
-    #[inline]
-    fn get(&self, key: u64) -> Option<Rule> {
-        let [mixed, word] = self.slot(key);
-        let word = word.load(Relaxed);
-        (mixed.load(Relaxed) ^ word == key).then(|| Rule::decode(word))
-    }
-
-    fn put(&self, key: u64, rule: Rule) {
-        let [mixed, word] = self.slot(key);
-        let encoded = rule.encode();
-        mixed.store(key ^ encoded, Relaxed);
-        word.store(encoded, Relaxed);
-    }
-}
+/// Rules, encoded, by return address and object, for all threads. The key has the object's number in it, which is never used again:
+/// a rule can't outlive its object.
+static CACHE: RuleCache<{ 1 << 13 }> = RuleCache::new();
 
 /// Goes from `registers`' frame, which lies in `object`, to its caller's; or says why there is none. Context: hook.
 ///
@@ -145,7 +117,7 @@ pub(super) fn step(
     memory: &mut StackMemory,
 ) -> Result<(), Stop> {
     let rule = match CACHE.get(frame.cache_key()) {
-        Some(rule) => rule,
+        Some(encoded) => Rule::decode(encoded),
         None => new_rule(frame, object)?,
     };
     match rule {
@@ -189,7 +161,7 @@ pub(super) fn step(
 #[inline(never)]
 fn new_rule(frame: Frame, object: &Entry) -> Result<Rule, End> {
     let rule = spare_stack::run(|| read_rule(frame.call_address(), object)).ok_or(End::NoRoom)??;
-    CACHE.put(frame.cache_key(), rule);
+    CACHE.put(frame.cache_key(), rule.encode());
     Ok(rule)
 }
 
@@ -235,17 +207,5 @@ mod tests {
         ] {
             assert_eq!(Rule::decode(rule.encode()), rule);
         }
-    }
-
-    #[test]
-    fn the_cache_answers_only_for_the_key_it_was_given() {
-        let rule = Rule::Frame {
-            from_bp: false,
-            cfa_offset: 48,
-            bp_saved_at: Some(-16),
-        };
-        CACHE.put(0x1_0000_1234, rule);
-        assert_eq!(CACHE.get(0x1_0000_1234), Some(rule));
-        assert_eq!(CACHE.get(0x2_0000_1234), None);
     }
 }

@@ -15,6 +15,7 @@ mod expression;
 mod frame_pointer;
 pub mod go;
 mod row;
+mod rule_cache;
 pub mod scratch;
 pub mod stack_memory;
 mod stop;

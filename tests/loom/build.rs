@@ -1,4 +1,4 @@
-//! Tells the filter to use loom's atomics.
+//! Tells the files of cgoheap to use loom's atomics.
 
 fn main() {
     println!("cargo:rustc-cfg=loom");

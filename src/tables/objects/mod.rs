@@ -17,7 +17,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,7 @@ use crate::sys::pages::PAGE;
 use crate::sys::readable::page_is_readable;
 use crate::sys::{loaded_object, mapped_files, process, spare_stack};
 use crate::tables::arena::ARENA;
+use crate::tables::chain::{self, Link};
 use crate::tables::counters::{COUNTERS, Counters};
 use crate::tables::frame::ObjectId;
 use crate::tables::hash::mix;
@@ -98,6 +99,15 @@ pub struct Entry {
     written: Written,
 }
 
+impl Link for Entry {
+    fn link(&mut self) -> &mut *mut Entry {
+        &mut self.next
+    }
+    fn next(&self) -> *mut Entry {
+        self.next
+    }
+}
+
 /// Whether an object's file is still as it was. Two files may be alike in all that is in memory: of names of static functions nothing is.
 #[derive(Default)]
 struct Written {
@@ -149,10 +159,10 @@ struct Contents {
 
 impl Entry {
     /// What the loader says, without a number.
-    fn of(loaded: &Loaded, next: *mut Entry) -> Entry {
+    fn of(loaded: &Loaded) -> Entry {
         Entry {
             identity: loaded.identity,
-            next,
+            next: null_mut(),
             id: ObjectId::UNKNOWN,
             map_start: loaded.map_start,
             map_end: loaded.map_end,
@@ -195,7 +205,7 @@ impl Entry {
     }
 }
 
-/// Chains of entries by identity; entries are only ever added. Atomic, because hooks look while others add.
+/// [`chain`]s of entries by identity. Atomic, because hooks look while others add.
 static BUCKET: [AtomicPtr<Entry>; BUCKETS] = [const { AtomicPtr::new(null_mut()) }; BUCKETS];
 /// Entries by number.
 static BY_ID: [AtomicPtr<Entry>; MAX_OBJECTS] = [const { AtomicPtr::new(null_mut()) }; MAX_OBJECTS];
@@ -324,7 +334,7 @@ pub fn is_held(address: u64) -> bool {
 #[cold]
 pub fn describe_unnumbered(address: u64) -> Option<Entry> {
     let loaded = ask_loader(address)?;
-    let mut entry = Entry::of(&loaded, null_mut());
+    let mut entry = Entry::of(&loaded);
     read_program_headers(&loaded, &mut entry, false);
     static_program::add_tables(&loaded, &mut entry);
     Some(entry)
@@ -334,64 +344,42 @@ pub fn describe_unnumbered(address: u64) -> Option<Entry> {
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
     let bucket = &BUCKET[(loaded.identity >> 50) as usize % BUCKETS];
-    let head = bucket.load(Acquire);
-    in_chain(head, &loaded).or_else(|| add(&loaded, bucket, head))
+    // SAFETY: what a bucket leads to; its chain ends with null.
+    let known = unsafe { chain::find(bucket.load(Acquire), null_mut(), |entry| loaded.is(entry)) };
+    known.or_else(|| add(&loaded, bucket))
 }
 
-/// Registers an object that the chain of `head` lacks. Once for each object, and not on the caller's stack.
+/// Registers an object that the bucket's chain lacks. Once for each object, and not on the caller's stack.
 #[cold]
 #[inline(never)]
-fn add(loaded: &Loaded, bucket: &AtomicPtr<Entry>, head: *mut Entry) -> Option<&'static Entry> {
-    spare_stack::run(|| add_here(loaded, bucket, head)).flatten()
+fn add(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
+    spare_stack::run(|| add_here(loaded, bucket)).flatten()
 }
 
-fn add_here(loaded: &Loaded, bucket: &AtomicPtr<Entry>, mut head: *mut Entry) -> Option<&'static Entry> {
-    loop {
-        let entry = match register(loaded, head) {
-            Some(entry) => entry,
-            None => {
-                Counters::add(&COUNTERS.modules_table_full);
-                return None;
-            }
-        };
-        match bucket.compare_exchange(head, entry, AcqRel, Acquire) {
-            Ok(_) => {
-                // SAFETY: just published; entries live for ever.
-                let entry = unsafe { &*entry };
-                // Not as a static program is known before main, without its tables.
-                if entry.path.is_empty() && !entry.unwind_header.is_empty() {
-                    let _ = PROGRAM.set(entry); // another thread may have been first, with the same
-                }
-                if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
-                    slot.store(core::ptr::from_ref(entry).cast_mut(), Release);
-                }
-                return Some(entry);
-            }
-            // Somebody added to this chain, perhaps the same object: our entry and its number are wasted, once.
-            Err(now) => head = now,
+fn add_here(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
+    // SAFETY: a bucket is only ever given to this. Whoever comes second with the same object wastes a number, once.
+    let added = unsafe { chain::find_or_add(bucket, |entry| loaded.is(entry), || register(loaded)) };
+    let Some((entry, is_new)) = added else {
+        Counters::add(&COUNTERS.modules_table_full);
+        return None;
+    };
+    if is_new {
+        // Not as a static program is known before main, without its tables.
+        if entry.path.is_empty() && !entry.unwind_header.is_empty() {
+            let _ = PROGRAM.set(entry); // another thread may have been first, with the same
         }
-        if let Some(entry) = in_chain(head, loaded) {
-            return Some(entry);
+        if let Some(slot) = BY_ID.get(entry.id.0 as usize) {
+            slot.store(core::ptr::from_ref(entry).cast_mut(), Release);
         }
     }
+    Some(entry)
 }
 
-fn in_chain(mut entry: *mut Entry, loaded: &Loaded) -> Option<&'static Entry> {
-    // SAFETY: chains hold published entries, which live for ever and don't change.
-    while let Some(candidate) = unsafe { entry.as_ref() } {
-        if loaded.is(candidate) {
-            return Some(candidate);
-        }
-        entry = candidate.next;
-    }
-    None
-}
-
-fn register(loaded: &Loaded, next: *mut Entry) -> Option<*mut Entry> {
+fn register(loaded: &Loaded) -> Option<&'static mut Entry> {
     if NEXT_ID.load(Relaxed) as usize >= MAX_OBJECTS {
         return None;
     }
-    let mut entry = Entry::of(loaded, next);
+    let mut entry = Entry::of(loaded);
     entry.path = ARENA.copy_bytes(loaded.path())?;
     read_program_headers(loaded, &mut entry, true);
     static_program::add_tables(loaded, &mut entry);
