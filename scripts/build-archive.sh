@@ -39,8 +39,10 @@ rustc --edition 2024 -O -o "$work/prelink" scripts/archive/prelink.rs
 ar p "$staticlib" "$(ar t "$staticlib" | grep -m 1 '^cgoheap.*\.rcgu\.o$')" >"$work/rust.o"
 "$work/prelink" cut "$work/rust.o" "$work/cut.o" BacktraceLock DisplayBacktrace Display3fmt
 
+# libgcc's unwinder asks _dl_find_object where it was built for glibc 2.35 or later: ours does without where there is none.
+objcopy --redefine-sym _dl_find_object=cgoheap_internal_find_for_libgcc "$(gcc -print-file-name=libgcc_eh.a)" "$work/unwinder.a"
 # shellcheck disable=SC2086  # one word per option
-ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$work/cut.o" "$staticlib" "$(gcc -print-file-name=libgcc_eh.a)"
+ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$work/cut.o" "$staticlib" "$work/unwinder.a"
 objcopy --keep-global-symbols="$work/keep" --strip-debug --remove-section=.comment --remove-section=.llvmbc \
     --remove-section=.llvmcmd "$work/whole.o" "$work/local.o"
 

@@ -16,8 +16,8 @@ quick | rest | all) ;;
 esac
 
 # The rows of the matrices that quick runs. Of tests/build: the program with the header, linked as a static PIE; the whole process
-# captured; a release by go get. Of tests/look: one sick program and its page. Of tests/cgoheaptest: a user's tests that leak.
-matrix_rows='^Test(Link|Variants|Release)$/^(dynamic|static-pie|table|plain|proxy)$'
+# captured; a release by go get; another platform, if its tools are there. Of tests/look: one sick program and its page. Of tests/cgoheaptest: a user's tests that leak.
+matrix_rows='^Test(Link|Variants|Platforms|Release)$/^(dynamic|static-pie|table|plain|old-glibc|proxy)$'
 look_rows='^TestLeakIsNamedByLineAndCaller$'
 leak_rows='^TestOutputOfEachCase$'
 
@@ -67,7 +67,8 @@ quick "instructions of the unsampled paths" valgrind scripts/test-instructions.s
 quick "Go: package, handler, example" "" go test ./go/... ./examples/...
 quick "the demo" "" demo
 split "ways of building, capturing and getting it" \
-    "lld, clang, pkg-config, libjemalloc-dev, libtcmalloc-minimal4, libmimalloc2.0; $modules" "$matrix_rows" \
+    "lld, clang, pkg-config, libjemalloc-dev, libtcmalloc-minimal4, libmimalloc2.0, debootstrap, Debian 11, zig from PyPI; $modules" \
+    "$matrix_rows" \
     go -C tests/build test -timeout 40m .
 split "cgoheaptest by real use" "$modules" "$leak_rows" go -C tests/cgoheaptest test -count=1 -timeout 20m .
 split "the page and sick programs" "chromium; $modules" "$look_rows" scripts/test-look.sh

@@ -17,7 +17,8 @@ void *__real_malloc(size_t);
 void __real_free(void *);
 void *__real_calloc(size_t, size_t);
 void *__real_realloc(void *, size_t);
-void *__real_reallocarray(void *, size_t, size_t);
+/* Not in every glibc: nobody calls it there, so nobody notices that it isn't. */
+void *__real_reallocarray(void *, size_t, size_t) __attribute__((weak));
 int __real_posix_memalign(void **, size_t, size_t);
 void *__real_aligned_alloc(size_t, size_t);
 void *__real_memalign(size_t, size_t);

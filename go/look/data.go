@@ -65,7 +65,7 @@ func evaluate(since time.Time, age time.Duration) (*evaluated, error) {
 	ended := lost.StacksTooDeep + lost.StacksNoUnwindInfo + lost.StacksBadUnwindInfo + lost.StacksUnreadable
 	var growing, cut []verdict.Stack
 	e.Stacks, growing, cut, e.StacksError = readStacks(b, known, age, server.began, 10*ended >= now.Stats.Samples && ended > 0)
-	details := verdict.Details{Growing: growing, Cut: cut, Mapped: now.Mapped, Now: &now.Moment, FreesUnseen: now.Stats.Lost.FreesUnseen, InDoubt: now.Stats.LiveBytesInDoubt, Estimated: now.MallocEstimated}
+	details := verdict.Details{Growing: growing, Cut: cut, Mapped: now.Mapped, Now: &now.Moment, FreesUnseen: now.Stats.Lost.FreesUnseen, InDoubt: now.Stats.LiveBytesInDoubt, Estimated: now.MallocEstimated, Unknown: now.MallocUnknown}
 	details.Allocators = func() []allocators.Allocator { return allocators.Find(memory.Objects()) }
 	slices.SortStableFunc(details.Mapped, func(a, b memory.Group) int { return sign(b.Growth - a.Growth) })
 	e.Call = e.Explain(&details)

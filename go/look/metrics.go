@@ -56,10 +56,11 @@ func prometheus() []byte {
 	for reason, n := range lost(&s) {
 		fmt.Fprintf(&out, "cgoheap_lost_total{reason=%q} %d\n", reason, n)
 	}
-	used, free, mmapped := memory.ReadMalloc()
-	value("gauge", "malloc_used_bytes", "C memory that malloc has handed out, by mallinfo2.", used)
-	value("gauge", "malloc_free_bytes", "C memory that was freed and malloc keeps, by mallinfo2.", free)
-	value("gauge", "malloc_mmapped_bytes", "The part of malloc_used_bytes that has mappings of its own.", mmapped)
+	if used, free, mmapped, known := memory.ReadMalloc(); known {
+		value("gauge", "malloc_used_bytes", "C memory that malloc has handed out, by mallinfo2.", used)
+		value("gauge", "malloc_free_bytes", "C memory that was freed and malloc keeps, by mallinfo2.", free)
+		value("gauge", "malloc_mmapped_bytes", "The part of malloc_used_bytes that has mappings of its own.", mmapped)
+	}
 
 	recent, _ := server.history.Moments()
 	if len(recent) > 0 {
@@ -78,17 +79,19 @@ func prometheus() []byte {
 func Vars() any {
 	var s cgoheap.Stats
 	cgoheap.ReadStats(&s)
-	used, free, _ := memory.ReadMalloc()
 	lostByReason := map[string]uint64{}
 	for reason, n := range lost(&s) {
 		lostByReason[reason] = n
 	}
-	return map[string]any{
+	vars := map[string]any{
 		"live_bytes": s.LiveBytes, "live_bytes_margin": s.LiveBytesMargin, "live_objects": s.LiveObjects, "peak_live_bytes": s.PeakBytes,
 		"allocated_bytes": s.AllocBytes, "allocated_objects": s.AllocObjects, "freed_bytes": less(s.AllocBytes, s.LiveBytes),
 		"samples": s.Samples, "sampling_interval_bytes": s.Rate, "own_bytes": s.OwnBytes, "lost": lostByReason,
-		"malloc_used_bytes": used, "malloc_free_bytes": free,
 	}
+	if used, free, _, known := memory.ReadMalloc(); known {
+		vars["malloc_used_bytes"], vars["malloc_free_bytes"] = used, free
+	}
+	return vars
 }
 
 func less(a, b uint64) uint64 { return a - min(a, b) }

@@ -290,6 +290,9 @@ func topCall(rows []stackRow) string {
 	return fmt.Sprintf("The %d largest C stacks hold %s: %s", len(rows), size(sum), call)
 }
 
+// cannotTell says why numbers of malloc's are unknown.
+const cannotTell = "this C library can't tell (glibc before 2.33)"
+
 // newLines describes the parts of RSS. Those that round to 0.0 % of it are small.
 func newLines(m *moment) (lines, small []line) {
 	for p, info := range memory.Parts {
@@ -305,10 +308,22 @@ func newLines(m *moment) (lines, small []line) {
 			}
 		case memory.CMmapped:
 			l.Note = fmt.Sprintf("%d blocks with mappings of their own, %s resident or not", m.MallocChunks, size(m.MallocMmapped))
+			if m.MallocUnknown {
+				l.Note = "how many blocks have mappings of their own: unknown, " + cannotTell
+			}
 		case memory.CMore:
 			l.Note = fmt.Sprintf("malloc says that %s are in use, large blocks included", size(m.MallocUsed))
+			if m.MallocUnknown {
+				l.Note = "how much malloc has in use: unknown, " + cannotTell
+			}
 		case memory.CFree:
 			l.Note = fmt.Sprintf("free in malloc, resident or not: %s", size(m.MallocFree))
+			if m.MallocUnknown {
+				l.Note = "free in malloc: unknown, " + cannotTell
+				if m.MallocEstimated {
+					l.Note += "; what is said here is an estimate by cgoheap's own counters"
+				}
+			}
 		case memory.GoStacks:
 			l.Note = fmt.Sprintf("%d goroutines", m.Goroutines)
 		case memory.GoDead:

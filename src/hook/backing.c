@@ -9,7 +9,10 @@
 
 #include "cgoheap_backing.h"
 
+/* The program's reallocarray, or one made of its realloc, where the C library is older than the function: src/sys/libc. */
+void *cgoheap_internal_reallocarray(void *block, size_t count, size_t size);
+
 __attribute__((weak)) struct cgoheap_backing_functions cgoheap_backing = {
-    malloc,   free,   calloc,  realloc,           reallocarray, posix_memalign, aligned_alloc,
-    memalign, valloc, pvalloc, malloc_usable_size,
+    malloc,        free,     calloc, realloc, cgoheap_internal_reallocarray, posix_memalign,
+    aligned_alloc, memalign, valloc, pvalloc, malloc_usable_size,
 };

@@ -302,6 +302,7 @@ fn objects_of(stacks: &[StackRecord]) -> Vec<Object> {
             *seen = true;
         }
     };
+    objects::renew();
     let mut go: Option<&objects::Entry> = None;
     for frame in stacks.iter().flat_map(|stack| stack.frames.iter()) {
         if !frame.is_go() {

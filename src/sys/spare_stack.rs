@@ -33,8 +33,9 @@ use crate::sys::signals;
 
 /// As many as samples can be under way: see [`crate::unwind::scratch`].
 const STACKS: usize = 64;
-/// The deepest work takes 6 KiB; a handler's frame of a signal that can't wait, up to 3.
-const STACK_BYTES: usize = 16 * 1024;
+/// The deepest work takes 6 KiB; a handler's frame of a signal that can't wait, up to 3. Code that isn't optimised takes four times as
+/// much.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 16 * 1024 };
 
 struct Pool<const N: usize> {
     stacks: [Stack; N],

@@ -87,6 +87,7 @@ impl StackBuffer {
 /// Walks the stack that begins with the return address `first.ip` and says why it ends. `first` is used up: it is always where the C
 /// frames began that are being walked, which have Go below them, or the hook. Context: hook.
 pub fn capture(first: &mut Registers, thread: &mut ThreadState, out: &mut StackBuffer) -> End {
+    objects::renew();
     let mut memory = StackMemory::new(first.sp, thread);
     let end = walk(first, &mut memory, thread, out);
     memory.remember(end == End::TooDeep, thread);
@@ -207,6 +208,7 @@ impl Guess {
 /// # Errors
 /// [`End::NoUnwindInfo`] when C code has no unwind tables at all; another [`End`] when they lead nowhere.
 pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<Probe, End> {
+    objects::renew();
     let mut memory = StackMemory::new(start.sp, thread);
     let mut registers = start;
     for _ in 0..16 {

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package build tests cgoheap from outside, in every way that users build, link and get it: TestLink (the programs of
-// programs/link, mostly with the header), TestVariants (programs/variants, with the whole process captured) and TestRelease (what
-// make dist makes). Each row is a subtest, so one is run by its name, from the root of the checkout:
+// programs/link, mostly with the header), TestVariants (programs/variants, with the whole process captured), TestPlatforms (other C
+// libraries than this machine's) and TestRelease (what make dist makes). Each row is a subtest, so one is run by its name, from the root of the checkout:
 //
 //	go test ./tests/build -run Link/static-pie
 //
@@ -63,6 +63,8 @@ type box struct {
 	dir   string // of the row
 	env   []string
 	words string // the end of the row's line
+	// download: what is missing may be fetched from PyPI and Debian.
+	download bool
 }
 
 // open makes the box of a subtest, which from here on may run beside others, in an empty folder build/TEST/NAME. When the

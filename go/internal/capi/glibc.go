@@ -4,20 +4,28 @@ package capi
 
 /*
 #include <malloc.h>
+#include <stddef.h>
+
+// glibc has mallinfo2 since 2.33. Before that there is mallinfo alone, whose numbers have 32 bits: 5 GiB are 1 GiB there.
+struct cgoheap_mallinfo2 {
+	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+extern struct cgoheap_mallinfo2 cgoheap_mallinfo2(void) __asm__("mallinfo2") __attribute__((weak));
 
 #ifndef __GLIBC__
-#error "cgoheap needs glibc 2.35 or later. With musl (Alpine) build with CGO_ENABLED=0, or import cgoheap in a file with a build tag: see docs/platforms.md"
-#elif !__GLIBC_PREREQ(2, 33)
-#error "cgoheap needs glibc 2.35 or later, and this one is older: see docs/platforms.md"
+#error "cgoheap needs glibc 2.17 or later. With musl (Alpine) build with CGO_ENABLED=0, or import cgoheap in a file with a build tag: see docs/platforms.md"
 #endif
 
-// glibc 2.33 has mallinfo2; the oldest that cgoheap knows is 2.35.
 struct cgoheap_glibc {
 	unsigned long long arenas, mmapped, mmapped_chunks, used, free;
 };
 
+static int cgoheap_glibc_tells(void) { return cgoheap_mallinfo2 != NULL; }
+
 static void cgoheap_glibc_read(struct cgoheap_glibc *out) {
-	struct mallinfo2 m = mallinfo2();
+	if (!cgoheap_glibc_tells())
+		return;
+	struct cgoheap_mallinfo2 m = cgoheap_mallinfo2();
 	out->arenas = m.arena;
 	out->mmapped = m.hblkhd;
 	out->mmapped_chunks = m.hblks;
@@ -27,11 +35,16 @@ static void cgoheap_glibc_read(struct cgoheap_glibc *out) {
 
 static int cgoheap_glibc_trim(void) { return malloc_trim(0); }
 
+#cgo noescape cgoheap_glibc_tells
+#cgo nocallback cgoheap_glibc_tells
 #cgo noescape cgoheap_glibc_read
 #cgo nocallback cgoheap_glibc_read
 #cgo nocallback cgoheap_glibc_trim
 */
 import "C"
+
+// MallocTells says whether [ReadMalloc] has an answer: glibc's malloc has none before 2.33.
+func MallocTells() bool { return C.cgoheap_glibc_tells() != 0 }
 
 // ReadMalloc asks glibc's malloc. It holds the lock of one arena at a time while it walks over what is free in it.
 func ReadMalloc() Malloc {

@@ -105,6 +105,9 @@ func JoinGo(boundary, callback uintptr) error { return errors.ErrUnsupported }
 // RefuseGo does nothing: there are no stacks.
 func RefuseGo() {}
 
+// MallocTells is false.
+func MallocTells() bool { return false }
+
 // ReadMalloc knows nothing.
 func ReadMalloc() Malloc { return Malloc{} }
 

@@ -95,6 +95,9 @@ const elsewhereSlack = 1 << 20
 
 func (m *Moment) divideMalloc(o *Owners, malloc Malloc, hooks Hooks) {
 	r := &m.Resident
+	if malloc.Unknown && !malloc.Estimated { // all of it may be in use
+		malloc.Arenas, malloc.Used = o.Arenas, o.Arenas
+	}
 	if malloc.Estimated {
 		malloc.Arenas = o.Arenas
 		inArenas := hooks.Live - min(hooks.Live, malloc.Mmapped)
@@ -102,7 +105,7 @@ func (m *Moment) divideMalloc(o *Owners, malloc Malloc, hooks Hooks) {
 		malloc.Free = malloc.Arenas - malloc.Used
 	}
 	m.MallocUsed, m.MallocFree, m.MallocMmapped = malloc.Used+malloc.Mmapped, malloc.Free, malloc.Mmapped
-	m.MallocChunks, m.MallocEstimated = malloc.MmappedChunks, malloc.Estimated
+	m.MallocChunks, m.MallocEstimated, m.MallocUnknown = malloc.MmappedChunks, malloc.Estimated, malloc.Unknown
 	r[CMmapped] += o.Mmapped
 
 	// C memory that is live and not in glibc's counts is another allocator's: its mappings are nobody's so far.
@@ -111,7 +114,7 @@ func (m *Moment) divideMalloc(o *Owners, malloc Malloc, hooks Hooks) {
 		counted = max(malloc.Arenas, o.Arenas)
 	}
 	elsewhere := uint64(0)
-	if counted += malloc.Mmapped; hooks.Live > counted+hooks.Margin+elsewhereSlack && !malloc.Estimated {
+	if counted += malloc.Mmapped; hooks.Live > counted+hooks.Margin+elsewhereSlack && !malloc.Estimated && !malloc.Unknown {
 		elsewhere = hooks.Live - counted
 	}
 	m.CElsewhere = elsewhere

@@ -350,6 +350,9 @@ func TestThePartsAddUpToRSS(t *testing.T) {
 		before := copyOf(o)
 		malloc := w.malloc
 		malloc.Old, malloc.Estimated = seed%3 == 1, seed%3 == 2
+		if seed%5 == 4 {
+			malloc = Malloc{Unknown: true, Estimated: w.hooks.Whole}
+		}
 		var m Moment
 		m.Divide(o, malloc, w.run, w.hooks)
 		checkParts(t, seed, &m, o, before)

@@ -12,6 +12,8 @@ type Malloc struct {
 	Old bool
 	// Estimated: glibc was not asked. [Moment.Divide] fills in the rest from what is resident and cgoheap's own counters.
 	Estimated bool
+	// Unknown: the C library can't tell. Where cgoheap sees all of malloc, what is said is Estimated, else nothing is known.
+	Unknown bool
 }
 
 // mallinfo2 walks over all free blocks of an arena with its lock held, and whoever allocates from it waits: 4 million free
@@ -26,7 +28,7 @@ const (
 	leastShare = 0.2
 )
 
-// Pause decides when glibc is asked. The zero value has never asked.
+// Pause decides when glibc is asked. The zero value has never asked; last.Unknown says that there is no use in asking.
 type Pause struct {
 	last    Malloc
 	asked   time.Time
@@ -62,6 +64,9 @@ func expectedBlocks(arenas uint64, hooks Hooks) uint64 {
 // resident in malloc's arenas last. Where cgoheap doesn't see all of malloc, only glibc knows what is free, and it is asked
 // at least that rarely.
 func (p *Pause) Next(now time.Time, arenas uint64, hooks Hooks, ask func() Malloc) Malloc {
+	if p.last.Unknown { // so there is no use in asking
+		return Malloc{Unknown: true, Estimated: hooks.Whole}
+	}
 	long := p.Expect(arenas, hooks) > maxPause
 	if p.force {
 		p.force = false

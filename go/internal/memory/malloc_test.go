@@ -42,6 +42,27 @@ func TestMallocIsAskedWhereThatIsCheap(t *testing.T) {
 	}
 }
 
+// A C library that can't tell isn't asked. Where cgoheap sees all, there is an estimate; else all that malloc has may be in use.
+func TestWhereMallocCantTellItIsUnknown(t *testing.T) {
+	p := Pause{last: Malloc{Unknown: true}, force: true}
+	never := func() Malloc { t.Error("asked"); return Malloc{} }
+	hooks := Hooks{Live: 30 << 20, LiveObjects: 1000}
+	owners := Owners{Arenas: 100 << 20, RSS: 200 << 20}
+	for _, whole := range []bool{false, true} {
+		hooks.Whole = whole
+		malloc := p.Next(time.Now(), owners.Arenas, hooks, never)
+		if !malloc.Unknown || malloc.Estimated != whole {
+			t.Errorf("whole: %v: %+v", whole, malloc)
+		}
+		var m Moment
+		m.Divide(&owners, malloc, Runtime{}, hooks)
+		free, used := m.Resident[CFree], m.Resident[CLive]+m.Resident[CMore]
+		if !m.MallocUnknown || free+used != owners.Arenas || (free > 0) != whole || m.CElsewhere != 0 {
+			t.Errorf("whole: %v: free %d, used %d, elsewhere %d, unknown %v", whole, free, used, m.CElsewhere, m.MallocUnknown)
+		}
+	}
+}
+
 func TestAfterATrimMallocIsAsked(t *testing.T) {
 	p := Pause{force: true}
 	hooks := Hooks{Live: 640 << 20, LiveObjects: 4_000_000, Whole: true}

@@ -42,10 +42,11 @@ func Measure() (*Measurement, error) {
 			return nil, err
 		}
 		process.arenas, process.measured = o.Arenas-o.Tops, true
+		process.pause.last.Unknown = !capi.MallocTells()
 	}
 	malloc := process.pause.Next(m.Time, process.arenas, hooks, askMalloc)
 	find := malloc.Mmapped
-	if malloc.Estimated || malloc.Old {
+	if malloc.Estimated || malloc.Old || malloc.Unknown {
 		find = max(malloc.Mmapped, hooks.Live+hooks.Margin)
 	}
 	o, err := process.reader.owners(find)
@@ -63,15 +64,16 @@ func Measure() (*Measurement, error) {
 	return m, nil
 }
 
-// ReadMalloc returns what glibc's malloc last said of itself, or, where it was not asked, what is known without it.
-func ReadMalloc() (used, free, mmapped uint64) {
+// ReadMalloc returns what glibc's malloc last said of itself, or, where it was not asked, what is known without it. Nothing is
+// known where the C library can't tell.
+func ReadMalloc() (used, free, mmapped uint64, known bool) {
 	process.Lock()
 	defer process.Unlock()
 	if !process.measured {
-		return 0, 0, 0
+		return 0, 0, 0, true
 	}
 	m := process.pause.last
-	return m.Used + m.Mmapped, m.Free, m.Mmapped
+	return m.Used + m.Mmapped, m.Free, m.Mmapped, !m.Unknown
 }
 
 // Objects returns the paths of the program and the libraries that it had loaded at the last measurement, in order.

@@ -60,6 +60,7 @@ type Moment struct {
 	MallocMmapped          uint64
 	MallocChunks           uint64 // of MallocMmapped
 	MallocEstimated        bool   // glibc was not asked, see [Malloc.Estimated]
+	MallocUnknown          bool   // glibc can't tell, see [Malloc.Unknown]
 	GoMarked               uint64 // live at the last GC
 	GoObjects              uint64
 	Goroutines             uint64

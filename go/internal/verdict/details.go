@@ -21,6 +21,7 @@ type Details struct {
 	FreesUnseen uint64 // sampled blocks that were freed past the hooks
 	InDoubt     uint64 // bytes that are called live and may have been freed past the hooks
 	Estimated   bool   // glibc was not asked, since its answer would hold up the program
+	Unknown     bool   // glibc can't tell what it keeps free
 }
 
 // Explain adds to a verdict what is known once it stands: the call that the bytes are from, the mappings by name, and what
@@ -55,7 +56,9 @@ func (v *Verdict) Explain(d *Details) (call string) {
 				a.Name, a.Symbol, filepath.Base(a.Object), a.Stats))
 		}
 	}
-	if d.Estimated {
+	if d.Unknown {
+		v.Blind = append(v.Blind, "how much malloc keeps free is unknown: this C library can't tell (glibc before 2.33)")
+	} else if d.Estimated {
 		v.Blind = append(v.Blind, "what malloc keeps free is an estimate by cgoheap's own counters: it may have so many free blocks that asking it would hold up the program")
 	}
 	return call

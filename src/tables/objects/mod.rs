@@ -340,6 +340,12 @@ pub fn describe_unnumbered(address: u64) -> Option<Entry> {
     Some(entry)
 }
 
+/// Has to be called before a walk: then [`find`] knows the objects whose code is on the calling thread's stack. Context: hook.
+#[inline]
+pub fn renew() {
+    loaded_object::renew();
+}
+
 #[inline(never)] // its room is not to be part of a walk's
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
@@ -586,6 +592,7 @@ fn is_loaded(entry: &Entry) -> bool {
         const ENOUGH: c_int = 1; // the lock is what we came for
         // SAFETY: the pointer below, used by nobody else meanwhile.
         let question = unsafe { &mut *question.cast::<Question>() };
+        loaded_object::renew();
         let entry = question.entry;
         let tables = entry.unwind_header.as_ptr() as u64;
         question.answer = page_is_readable(entry.map_start)

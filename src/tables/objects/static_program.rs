@@ -67,7 +67,7 @@ pub static AT_START: extern "C" fn() = learn;
 
 extern "C" fn learn() {
     let _guard = Guard::enter();
-    loaded_object::learn_where_files_are();
+    loaded_object::learn();
     let mut found = Program {
         start: u64::MAX,
         end: 0,

@@ -1,4 +1,5 @@
-//! Which loaded object holds an address: `_dl_find_object` (2.35 and later), which takes no lock and allocates nothing.
+//! Which loaded object holds an address: `_dl_find_object` (2.35 and later), which takes no lock and allocates nothing, else
+//! [`object_list`].
 //!
 //! And which file it is, as the loader saw it when it opened it: device and inode stand in its entry for the object, so that it
 //! doesn't load one file twice (`l_file_id`; `l_dev` and `l_ino` before 2.23). Nothing public leads there, so the place is learnt:
@@ -10,6 +11,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::object_list;
 use crate::sys::mapped_files::{FileState, state_of};
 use crate::sys::readable::page_is_readable;
 
@@ -38,9 +40,18 @@ struct LinkMap {
 /// threads before it is learnt; all entries look the same, so nothing else has to be seen with it.
 static FILE_AT: AtomicUsize = AtomicUsize::new(0);
 
+/// Gets ready for [`holding`]. Context: outside hooks, in a constructor.
+pub fn learn() {
+    if cgoheap_internal_has_find_object() == 0 {
+        object_list::learn();
+    } else {
+        learn_where_files_are();
+    }
+}
+
 /// Finds out where entries have their file. Without a file system, or with another libc's layout, files stay unknown. Context: outside
 /// hooks, at the start.
-pub fn learn_where_files_are() {
+fn learn_where_files_are() {
     /// Bytes of an entry that are searched. glibc 2.36's is 1152, with the numbers in its last third.
     const LONGEST: usize = 4096;
     const PAGE: u64 = 4096;
@@ -99,9 +110,12 @@ unsafe fn is_empty_at(words: *const u64, word: usize) -> bool {
     unsafe { *words.add(word) == 0 && *words.add(word + 1) == 0 }
 }
 
-// SAFETY: the symbol has this signature in every glibc that has it.
+// SAFETY: in newer.c; glibc's function has this signature wherever there is one.
 unsafe extern "C" {
-    fn _dl_find_object(address: *mut c_void, result: *mut DlFindObject) -> c_int;
+    /// Whether glibc has `_dl_find_object`.
+    safe fn cgoheap_internal_has_find_object() -> c_int;
+    /// That, or [`cgoheap_internal_find_in_list`].
+    fn cgoheap_internal_find_object(address: *mut c_void, result: *mut DlFindObject) -> c_int;
 }
 
 /// What the loader says of an object.
@@ -147,12 +161,20 @@ fn file_number(device: u64, inode: u64) -> u64 {
     device.rotate_left(40) ^ inode
 }
 
-/// What the loader says of an address; false when no object holds it.
+/// What the loader says of an address; false when no object holds it. What comes from the list has no entry of the loader's, but a
+/// name.
 #[inline]
 fn ask(address: u64, found: &mut DlFindObject) -> bool {
     // SAFETY: a valid result buffer; any address may be asked for.
-    unsafe { _dl_find_object(address as *mut c_void, found) == 0 && !found.link_map.is_null() }
+    unsafe {
+        cgoheap_internal_find_object(address as *mut c_void, found) == 0
+            && (!found.link_map.is_null() || found.reserved[NAME] != 0)
+    }
 }
+
+/// Where `reserved` of an answer by the list, which glibc has no use for, has the load bias and the name.
+const BIAS: usize = 0;
+const NAME: usize = 1;
 
 const NOTHING: DlFindObject = DlFindObject {
     flags: 0,
@@ -175,6 +197,15 @@ pub fn holding(address: u64) -> Option<LoadedObject> {
     let file_at = FILE_AT.load(Relaxed);
     // SAFETY: the loader's entry is valid while the object is loaded, which the caller sees to; so far it goes, if that was learnt.
     let (load_bias, name, file) = unsafe {
+        if entry.is_null() {
+            return Some(LoadedObject {
+                map: found.map_start as u64..found.map_end as u64,
+                load_bias: found.reserved[BIAS],
+                name: found.reserved[NAME] as *const c_char,
+                unwind_header: found.eh_frame as u64,
+                file: 0,
+            });
+        }
         let file = match file_at {
             0 => 0,
             at => {
@@ -191,6 +222,41 @@ pub fn holding(address: u64) -> Option<LoadedObject> {
         unwind_header: found.eh_frame as u64,
         file,
     })
+}
+
+/// What [`holding`] says is right for the objects whose code is on the calling thread's stack at this moment. To be called before a walk;
+/// costs a call, unless it's the list that is asked. Context: hook.
+#[inline]
+pub fn renew() {
+    if cgoheap_internal_has_find_object() == 0 {
+        object_list::renew();
+    }
+}
+
+/// `_dl_find_object` by the list: 0, and `result` is filled in, when an object holds the address. Context: hook.
+///
+/// # Safety
+/// `result` can be written to.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cgoheap_internal_find_in_list(address: *mut c_void, result: *mut DlFindObject) -> c_int {
+    const NOT_FOUND: c_int = -1;
+    let Some(object) = object_list::find(address as u64) else {
+        return NOT_FOUND;
+    };
+    // SAFETY: says the caller.
+    let result = unsafe { &mut *result };
+    result.map_start = object.map.start as *mut c_void;
+    result.map_end = object.map.end as *mut c_void;
+    result.link_map = null_mut();
+    result.eh_frame = object.unwind_header as *mut c_void;
+    (result.reserved[BIAS], result.reserved[NAME]) = (object.load_bias, object.name);
+    0
+}
+
+/// For newer.c: see [`renew`].
+#[unsafe(no_mangle)]
+extern "C" fn cgoheap_internal_renew_list() {
+    object_list::renew();
 }
 
 #[cfg(test)]

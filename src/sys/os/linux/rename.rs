@@ -3,28 +3,36 @@
 use std::ffi::CStr;
 use std::io;
 
+use crate::sys::arch::system_call::system_call;
+
 /// Renames `from` to `to`. Context: outside hooks.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] when `to` is there; [`io::ErrorKind::Unsupported`] on a file system without this kind of
 /// rename; else what the file system says. Nothing has changed then.
 pub fn without_replacing(from: &CStr, to: &CStr) -> io::Result<()> {
+    const CURRENT_FOLDER: usize = libc::AT_FDCWD as usize;
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    // By the kernel's own call: glibc has a function for it since 2.28 only.
     // SAFETY: zero-terminated paths.
-    let result = unsafe {
-        libc::renameat2(
-            libc::AT_FDCWD,
-            from.as_ptr(),
-            libc::AT_FDCWD,
-            to.as_ptr(),
-            libc::RENAME_NOREPLACE,
+    let renamed = unsafe {
+        system_call(
+            libc::SYS_renameat2,
+            [
+                CURRENT_FOLDER,
+                from,
+                CURRENT_FOLDER,
+                to,
+                libc::RENAME_NOREPLACE as usize,
+                0,
+            ],
         )
     };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EINVAL | libc::ENOSYS) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
-        _ => Err(error),
-    }
+    renamed.map(drop).map_err(|number| {
+        let error = io::Error::from_raw_os_error(number);
+        match number {
+            libc::EINVAL | libc::ENOSYS => io::Error::new(io::ErrorKind::Unsupported, error),
+            _ => error,
+        }
+    })
 }

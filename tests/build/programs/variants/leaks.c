@@ -10,6 +10,9 @@
 #include "leaks.h"
 
 extern void goBack(int n, int size);
+#ifndef reallocarray                                         /* as a macro it is cgoheap.h's */
+extern void *reallocarray(void *, size_t count, size_t size); /* glibc's headers before 2.26 have none; go/interpose has */
+#endif
 
 /* What keeps blocks from being optimised away. */
 void *volatile leaks_sink;
