@@ -6,15 +6,15 @@ package capi
 #include <malloc.h>
 #include <stddef.h>
 
+#ifndef __GLIBC__
+#error "cgoheap needs glibc 2.17 or later. With musl (Alpine) build with CGO_ENABLED=0, or import cgoheap in a file with a build tag: see docs/platforms.md"
+#endif
+
 // glibc has mallinfo2 since 2.33. Before that there is mallinfo alone, whose numbers have 32 bits: 5 GiB are 1 GiB there.
 struct cgoheap_mallinfo2 {
 	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 };
 extern struct cgoheap_mallinfo2 cgoheap_mallinfo2(void) __asm__("mallinfo2") __attribute__((weak));
-
-#ifndef __GLIBC__
-#error "cgoheap needs glibc 2.17 or later. With musl (Alpine) build with CGO_ENABLED=0, or import cgoheap in a file with a build tag: see docs/platforms.md"
-#endif
 
 struct cgoheap_glibc {
 	unsigned long long arenas, mmapped, mmapped_chunks, used, free;
