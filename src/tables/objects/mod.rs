@@ -350,9 +350,13 @@ pub fn renew() {
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
     let loaded = ask_loader(address)?;
     let bucket = &BUCKET[(loaded.identity >> 50) as usize % BUCKETS];
+    in_chain(&loaded, bucket).or_else(|| add(&loaded, bucket))
+}
+
+#[inline(never)] // nor is its room to be part of asking the loader
+fn in_chain(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
     // SAFETY: what a bucket leads to; its chain ends with null.
-    let known = unsafe { chain::find(bucket.load(Acquire), null_mut(), |entry| loaded.is(entry)) };
-    known.or_else(|| add(&loaded, bucket))
+    unsafe { chain::find(bucket.load(Acquire), null_mut(), |entry| loaded.is(entry)) }
 }
 
 /// Registers an object that the bucket's chain lacks. Once for each object, and not on the caller's stack.

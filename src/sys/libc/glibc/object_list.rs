@@ -219,7 +219,7 @@ unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_vo
     start &= !(pages::PAGE as u64 - 1);
     let holds = |address: usize| (start..end).contains(&(address as u64));
     if LOCK.load(Relaxed).is_null()
-        && !holds(learn as *const () as usize)
+        && !holds(&raw const LIST as usize)
         && !holds(libc::dl_iterate_phdr as *const () as usize)
     {
         // SAFETY: reads what the kernel gave the process.
