@@ -221,7 +221,9 @@ fn places() -> Vec<Place> {
             between(text, "\n    pub ", ": unsafe extern")
         }),
         fields("src/hook/backing.c", |text| {
-            let list = part(text, "= {", "}").split(',').map(|name| name.trim().to_owned());
+            // What not every C library has goes by a name of ours.
+            let plain = |name: &str| name.trim().trim_start_matches("cgoheap_internal_").to_owned();
+            let list = part(text, "= {", "}").split(',').map(plain);
             list.filter(|name| !name.is_empty()).collect()
         }),
         fields("include/cgoheap_backing.h", |text| between(text, "(*", ")(")),
