@@ -68,11 +68,25 @@ func collect(now *memory.Measurement) bool {
 func (a *actions) facts(s *cgoheap.Stats) verdict.Facts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	f := a.knownLocked(s)
+	if a.collection != nil {
+		a.collection.Fresh = false
+	}
+	return f
+}
+
+// known is the same, for one who only looks: the collection stays fresh for the one who caused it.
+func (a *actions) known(s *cgoheap.Stats) verdict.Facts {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.knownLocked(s)
+}
+
+func (a *actions) knownLocked(s *cgoheap.Stats) verdict.Facts {
 	f := verdict.Facts{Trims: append([]verdict.Trim(nil), a.trims...), Whole: s.Interpose == cgoheap.InterposeWhole, Off: s.Rate == 0}
 	if a.collection != nil {
 		c := *a.collection
 		f.Collection = &c
-		a.collection.Fresh = false
 	}
 	return f
 }

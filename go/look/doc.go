@@ -11,6 +11,8 @@
 //	/debug/cgoheap/flame             flame graphs: what is in use in C, in Go and C, what is old, what was live at the highest
 //	/debug/cgoheap/profile           the C profile with all that cgoheap.Handler knows: ?seconds=, ?gc=, ?min_age=, ?peak= ...
 //	/debug/cgoheap/metrics           the numbers, for Prometheus
+//	/debug/cgoheap/verdict.json      the verdict, its evidence and the first stacks, for machines: docs/monitoring.md has the schema
+//	/debug/cgoheap/verdict.md        the same as Markdown, for a ticket
 //	/debug/pprof/delta_cgoheap?id=x  for continuous profilers: what consumer x has not been told of yet
 //	/debug/pprof/allheap             Go's heap profile and the C profile as one
 //

@@ -91,8 +91,8 @@ func knowsMethods() bool {
 	return pattern != ""
 }
 
-// Handler returns the handler of the page and of what lies beside it: flame, profile, metrics, allheap, delta, goheap,
-// goroutine, stack, and for POST gc and trim. It goes by the end of the path, so it may be mounted anywhere, with the prefix
+// Handler returns the handler of the page and of what lies beside it: flame, profile, metrics, verdict.json,
+// verdict.md, allheap, delta, goheap, goroutine, stack, and for POST gc and trim. It goes by the end of the path, so it may be mounted anywhere, with the prefix
 // stripped or not, at a path that ends with a slash or without:
 //
 //	mux.Handle("/admin/memory/", look.Handler())
@@ -118,6 +118,8 @@ func init() { // since the page lists some of them
 	endpoints["flame"] = readOnly(serveFlame)
 	endpoints["metrics"] = readOnly(serveMetrics)
 	endpoints["stack"] = readOnly(serveStack)
+	endpoints["verdict.json"] = readOnly(serveVerdict("application/json", (*verdictReport).json))
+	endpoints["verdict.md"] = readOnly(serveVerdict("text/markdown; charset=utf-8", (*verdictReport).markdown))
 	endpoints["profile"] = cgoheap.Handler()
 	endpoints["allheap"] = AllHeap()
 	endpoints["delta"] = Delta()

@@ -43,15 +43,15 @@ func prometheus() []byte {
 	var s cgoheap.Stats
 	cgoheap.ReadStats(&s)
 	value("gauge", "live_bytes", "C memory allocated and not freed, as asked for (estimate).", s.LiveBytes)
-	value("gauge", "live_bytes_margin", "live_bytes +- this holds the truth 95 times in 100.", s.LiveBytesMargin)
-	value("gauge", "peak_live_bytes", "The highest live_bytes so far (estimate).", s.PeakBytes)
+	value("gauge", "live_margin_bytes", "cgoheap_live_bytes +- this holds the truth 95 times in 100.", s.LiveBytesMargin)
+	value("gauge", "peak_live_bytes", "The highest cgoheap_live_bytes so far (estimate).", s.PeakBytes)
 	value("gauge", "live_objects", "C blocks allocated and not freed (estimate).", s.LiveObjects)
 	value("counter", "allocated_bytes_total", "C memory allocated since the start (estimate).", s.AllocBytes)
 	value("counter", "allocated_objects_total", "C blocks allocated since the start (estimate).", s.AllocObjects)
 	value("counter", "freed_bytes_total", "C memory freed since the start (estimate).", less(s.AllocBytes, s.LiveBytes))
 	value("counter", "samples_total", "Allocations sampled since the start.", s.Samples)
 	value("gauge", "sampling_interval_bytes", "Mean bytes between samples; 0 is off.", uint64(s.Rate))
-	value("gauge", "own_bytes", "Memory mapped for cgoheap's tables.", s.OwnBytes)
+	value("gauge", "own_bytes", "Memory mapped for the tables of cgoheap itself.", s.OwnBytes)
 	metric("counter", "lost_total", "What was dropped, cut short or mended, by reason.")
 	for reason, n := range lost(&s) {
 		fmt.Fprintf(&out, "cgoheap_lost_total{reason=%q} %d\n", reason, n)
@@ -59,17 +59,20 @@ func prometheus() []byte {
 	if used, free, mmapped, known := memory.ReadMalloc(); known {
 		value("gauge", "malloc_used_bytes", "C memory that malloc has handed out, by mallinfo2.", used)
 		value("gauge", "malloc_free_bytes", "C memory that was freed and malloc keeps, by mallinfo2.", free)
-		value("gauge", "malloc_mmapped_bytes", "The part of malloc_used_bytes that has mappings of its own.", mmapped)
+		value("gauge", "malloc_mmapped_bytes", "The part of cgoheap_malloc_used_bytes that has mappings of its own.", mmapped)
 	}
 
-	recent, _ := server.history.Moments()
+	recent, life := server.history.Moments()
 	if len(recent) > 0 {
 		now := recent[len(recent)-1]
 		value("gauge", "resident_memory_bytes", "RSS of the process.", now.RSS)
-		metric("gauge", "resident_part_bytes", "RSS broken down; the parts add up to resident_memory_bytes.")
+		metric("gauge", "resident_part_bytes", "RSS broken down; the parts add up to cgoheap_resident_memory_bytes.")
 		for p, info := range memory.Parts {
 			fmt.Fprintf(&out, "cgoheap_resident_part_bytes{part=%q} %d\n", info.Key, now.Resident[p])
 		}
+		v := verdictOf(recent, life, &s)
+		metric("gauge", "verdict_info", "What the page says, by the rules for what was measured so far; the value is 1.")
+		fmt.Fprintf(&out, "cgoheap_verdict_info{kind=%q,confidence=%q} 1\n", v.Kind, v.Sure)
 	}
 	return out.Bytes()
 }

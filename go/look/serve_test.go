@@ -35,7 +35,7 @@ func ask(t *testing.T, method, path string, headers ...string) *httptest.Respons
 	return w
 }
 
-var paths = []string{"/debug/cgoheap/", "/debug/cgoheap/flame", "/debug/cgoheap/metrics", "/debug/cgoheap/profile", "/debug/cgoheap/allheap",
+var paths = []string{"/debug/cgoheap/", "/debug/cgoheap/flame", "/debug/cgoheap/metrics", "/debug/cgoheap/verdict.json", "/debug/cgoheap/verdict.md", "/debug/cgoheap/profile", "/debug/cgoheap/allheap",
 	"/debug/cgoheap/delta", "/debug/cgoheap/goheap", "/debug/cgoheap/goroutine", "/debug/pprof/allheap", "/debug/pprof/delta_cgoheap"}
 
 func TestEveryEndpoint(t *testing.T) {

@@ -3,6 +3,7 @@ package look_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -194,7 +195,7 @@ func TestMetrics(t *testing.T) {
 	url := start(t, "zstd")
 	time.Sleep(time.Second)
 	text := get(t, url+"/debug/cgoheap/metrics")
-	line := regexp.MustCompile(`^(# (HELP|TYPE) cgoheap_[a-z_]+ .+|cgoheap_[a-z_]+(\{[a-z]+="[a-z_]+"\})? \d+)$`)
+	line := regexp.MustCompile(`^(# (HELP|TYPE) cgoheap_[a-z_]+ .+|cgoheap_[a-z_]+(\{[a-z]+="[a-z_-]+"(,[a-z]+="[a-z_-]+")*\})? \d+)$`)
 	seen := map[string]bool{}
 	for l := range bytes.Lines(text) {
 		l = bytes.TrimSuffix(l, []byte("\n"))
@@ -212,6 +213,16 @@ func TestMetrics(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("no %s", name)
 		}
+	}
+	if !bytes.Contains(text, []byte("\ncgoheap_verdict_info{kind=")) {
+		t.Error("no cgoheap_verdict_info")
+	}
+	var said struct {
+		Kind    string
+		Largest []struct{ Frames []string }
+	}
+	if err := json.Unmarshal(get(t, url+"/debug/cgoheap/verdict.json"), &said); err != nil || said.Kind == "" || len(said.Largest) == 0 || !strings.Contains(fmt.Sprint(said.Largest), "ZSTD_") {
+		t.Errorf("%v %+v", err, said)
 	}
 	var vars struct {
 		Cgoheap struct {
