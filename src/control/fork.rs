@@ -8,7 +8,7 @@ use crate::control::{dump, heap};
 use crate::profile::symbols;
 use crate::record::{counting, sampler};
 use crate::sys::guard::{GUARD, Guard};
-use crate::sys::{spare_stack, thread};
+use crate::sys::{loaded_object, spare_stack, thread};
 use crate::tables::arena::ARENA;
 use crate::tables::blocks;
 use crate::unwind::scratch;
@@ -19,6 +19,7 @@ use crate::unwind::scratch;
 /// finish what it was doing, in both processes. Then nothing is locked here.
 extern "C" fn prepare() {
     if !Guard::is_held() {
+        loaded_object::lock_for_fork();
         sampler::lock_for_fork();
         blocks::lock_for_fork();
         ARENA.lock_for_fork();
@@ -42,6 +43,7 @@ extern "C" fn release() {
             ARENA.unlock_after_fork();
             blocks::unlock_after_fork();
             sampler::unlock_after_fork();
+            loaded_object::unlock_after_fork();
         }
     }
 }

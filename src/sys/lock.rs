@@ -6,11 +6,12 @@
 //!
 //! Lock order (a later one may be taken while an earlier one is held, never the reverse):
 //! 1. what is known of symbols: hooks don't take it, and its holder may allocate
-//! 2. the sampler's setting
-//! 3. the move of the filter to another size
-//! 4. shards of the table of blocks, by index
-//! 5. the arena of the table of stacks
-//! 6. the heap of control code: hooks don't take it
+//! 2. the making of the list of objects, where glibc has no `_dl_find_object`: hooks never wait for it
+//! 3. the sampler's setting
+//! 4. the move of the filter to another size
+//! 5. shards of the table of blocks, by index
+//! 6. the arena of the table of stacks
+//! 7. the heap of control code: hooks don't take it
 //!
 //! `tests/loom` tries all interleavings of this file.
 //!

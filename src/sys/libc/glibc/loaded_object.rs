@@ -12,6 +12,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::object_list;
+pub use super::object_list::{lock_for_fork, unlock_after_fork};
 use crate::sys::mapped_files::{FileState, state_of};
 use crate::sys::readable::page_is_readable;
 

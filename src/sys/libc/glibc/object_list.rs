@@ -22,6 +22,9 @@
 //!
 //! The copy is changed in place, between two changes of its version: a reader that sees the same even version before and after has
 //! read what belongs together (a sequence lock). So there are no old copies to give back.
+//!
+//! The loader unmaps an object a moment before it counts it as gone, and in that moment something else may be mapped there that runs:
+//! what a compiler at run time made. So while the loader's lock is held an answer is looked at once more before it is given.
 
 use core::ffi::{c_int, c_void};
 use core::mem::size_of;
@@ -34,6 +37,8 @@ use core::sync::atomic::{
 };
 
 use crate::sys::arch::system_call::system_call;
+use crate::sys::lock::Lock;
+use crate::sys::readable::page_is_readable;
 use crate::sys::{pages, process, spare_stack};
 
 /// Objects that the list holds at most; nothing is known of what is loaded beyond.
@@ -69,6 +74,10 @@ static LOCK: AtomicPtr<libc::pthread_mutex_t> = AtomicPtr::new(null_mut());
 static ADDS: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static LOADED: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 
+/// Held while the loader's lock is ours, and across a fork: a child that found the loader's lock held would wait for it for ever as
+/// soon as it throws a C++ exception. Hooks never wait for it.
+static MAKING: Lock<()> = Lock::new(());
+
 /// The list was being made.
 struct Changed;
 
@@ -94,11 +103,27 @@ pub fn find(address: u64) -> Option<Listed> {
             return None;
         }
         if let Ok(found) = LIST.look_up(address, version) {
-            return found;
+            return found.filter(|object| !is_loader_busy() || object.is_there());
         }
         process::give_way();
     }
     None
+}
+
+/// Whether a thread is adding objects or taking some away, or looks at them.
+fn is_loader_busy() -> bool {
+    // SAFETY: null, or the loader's lock, which begins with a word that is 0 when nobody has it, and is changed as a whole.
+    unsafe { LOCK.load(Acquire).cast::<AtomicU32>().as_ref() }.is_some_and(|word| word.load(Relaxed) != 0)
+}
+
+impl Listed {
+    /// Where it begins, and its unwind tables, there is something. Not, if it was just unmapped; what may have taken its place is told
+    /// from it by what is there.
+    #[cold]
+    #[inline(never)]
+    fn is_there(&self) -> bool {
+        page_is_readable(self.map.start) && (self.unwind_header == 0 || page_is_readable(self.unwind_header))
+    }
 }
 
 /// Makes the list anew, if objects have come or gone since. Not everybody has the stack for this, so [`find`] doesn't do it: whoever walks a
@@ -129,6 +154,7 @@ pub fn learn() {
 
 /// Makes the list anew, if the loader's lock is free; false if not. Context: hook.
 fn remake() -> bool {
+    let Some(_making) = MAKING.try_lock() else { return false };
     let lock = LOCK.load(Acquire);
     // SAFETY: the loader's own lock, which lives as long as the loader. This thread may hold it already: it is a recursive one.
     if lock.is_null() || unsafe { libc::pthread_mutex_trylock(lock) } != 0 {
@@ -138,6 +164,20 @@ fn remake() -> bool {
     // SAFETY: taken above.
     unsafe { libc::pthread_mutex_unlock(lock) };
     true
+}
+
+/// Nobody makes the list from here on, until [`unlock_after_fork`]. Context: outside hooks, before a fork.
+pub fn lock_for_fork() {
+    MAKING.lock_for_fork();
+}
+
+/// Ends what [`lock_for_fork`] began.
+///
+/// # Safety
+/// The calling thread called that, before the fork.
+pub unsafe fn unlock_after_fork() {
+    // SAFETY: says the caller.
+    unsafe { MAKING.unlock_after_fork() };
 }
 
 impl List {
@@ -161,12 +201,13 @@ impl List {
     fn look_up(&self, address: u64, version: u32) -> Result<Option<Listed>, Changed> {
         let count = self.count.load(Relaxed);
         let found = self.objects.iter().take(count).find_map(|words| {
-            let [start, end, load_bias, name, unwind_header] = words.each_ref().map(|word| word.load(Relaxed));
-            (start..end).contains(&address).then_some(Listed {
-                map: start..end,
-                load_bias,
-                name,
-                unwind_header,
+            let [start, end, load_bias, name, unwind_header] = words;
+            let map = start.load(Relaxed)..end.load(Relaxed);
+            map.contains(&address).then(|| Listed {
+                map,
+                load_bias: load_bias.load(Relaxed),
+                name: name.load(Relaxed),
+                unwind_header: unwind_header.load(Relaxed),
             })
         });
         fence(Acquire); // what was read belongs to the version, if that is still the same
@@ -544,6 +585,85 @@ mod tests {
         drop(leave);
         holder.join().unwrap();
         assert!(eventually(|| now(own).is_some()));
+    }
+
+    #[test]
+    fn what_is_no_longer_there_is_not_found_while_the_loader_is_busy() {
+        let _own = list();
+        assert!(eventually(|| now(find as *const () as u64).is_some()));
+        const BYTES: usize = 2 * pages::PAGE;
+        let gone = pages::map(BYTES).unwrap().as_ptr() as u64;
+        unsafe extern "C" fn hold(_: *mut libc::dl_phdr_info, _: usize, gone: *mut c_void) -> c_int {
+            let gone = gone as u64;
+            renew();
+            // As if it were the last object's, that the loader has just unmapped.
+            let last = &LIST.objects[LIST.count.load(Relaxed) - 1];
+            let before = last.each_ref().map(|word| word.load(Relaxed));
+            for (word, value) in last.iter().zip([gone, gone + BYTES as u64, gone, 0, gone]) {
+                word.store(value, Relaxed);
+            }
+            let mapped = find(gone).is_some();
+            // SAFETY: a mapping of the test's own, which nobody uses.
+            unsafe { libc::mprotect(gone as *mut c_void, BYTES, libc::PROT_NONE) };
+            let unmapped = find(gone).is_some();
+            for (word, value) in last.iter().zip(before) {
+                word.store(value, Relaxed);
+            }
+            c_int::from(mapped) + 2 * c_int::from(unmapped)
+        }
+        // SAFETY: `hold` neither unwinds nor keeps the pointer.
+        let found = unsafe { libc::dl_iterate_phdr(Some(hold), gone as *mut c_void) };
+        assert_eq!(found, 1, "while it is mapped, and not after");
+    }
+
+    /// In a process of its own, where nobody else takes the loader's lock.
+    #[test]
+    fn a_child_never_finds_the_loaders_lock_held_by_us() {
+        const NAME: &str = "a_child_never_finds_the_loaders_lock_held_by_us";
+        if std::env::var_os("CGOHEAP_TEST_ALONE").is_none() {
+            let path = format!("{}::{NAME}", module_path!().split_once("::").unwrap().1);
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", &path, "--test-threads=1"])
+                .env("CGOHEAP_TEST_ALONE", "1")
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{path}: {text}");
+            return;
+        }
+        let _own = list();
+        assert!(!LOCK.load(Relaxed).is_null(), "the loader's variables weren't found");
+        let made = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let (stop, stopped) = mpsc::channel::<()>();
+            let made = &made;
+            scope.spawn(move || {
+                while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    LIST.adds.store(u64::MAX, Relaxed);
+                    made.fetch_add(usize::from(remake()), Relaxed);
+                }
+            });
+            unsafe extern "C" fn first(_: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+                1
+            }
+            for _ in 0..200 {
+                // SAFETY: the child calls nothing that needs another thread.
+                unsafe {
+                    let child = libc::fork();
+                    assert!(child >= 0);
+                    if child == 0 {
+                        libc::alarm(20);
+                        libc::dl_iterate_phdr(Some(first), null_mut());
+                        libc::_exit(0);
+                    }
+                    let mut status = 0;
+                    assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                    assert_eq!(status, 0, "the child waited for the loader's lock");
+                }
+            }
+            drop(stop);
+        });
+        assert!(made.into_inner() > 0);
     }
 
     #[test]
