@@ -88,6 +88,20 @@ fn a_library_made_anew_under_its_name_is_another_one() {
 }
 
 #[test]
+fn a_library_that_is_opened_at_ever_new_places_is_one_and_has_its_stacks_once() {
+    for options in [&[][..], &["-DWRITABLE_TABLES"]] {
+        let library =
+            |name: &str, room: &str| shared_library("plugin.c", &[options, &[name, room, "-Wl,--build-id"]].concat());
+        each_build("moved.c", &["-O2"], |command| {
+            support::succeed(command.args([
+                library("-DNAME_LEAF=alpha", "-DROOM=300"),
+                library("-DNAME_LEAF=omega", "-DROOM=400"),
+            ]));
+        });
+    }
+}
+
+#[test]
 fn a_library_without_its_file_is_named_by_what_it_exports() {
     for (exported, options) in [("1", &["-DEXPORTED"][..]), ("0", &[])] {
         for build_id in ["-Wl,--build-id", "-Wl,--build-id=none"] {

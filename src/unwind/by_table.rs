@@ -40,28 +40,29 @@ impl Room {
 #[cold]
 #[inline(never)]
 pub fn step(registers: &mut Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<(), Stop> {
-    let step = || step_here(registers, frame, object, memory);
+    let step = || step_here(registers, frame.call_address(), object, memory);
     *registers = spare_stack::run(step).ok_or(End::NoRoom)??;
     Ok(())
 }
 
-/// The same in an object that the registry has no room for; nothing of it is kept. Context: hook.
+/// The same in an object that the registry doesn't have for this place; nothing of it is kept. Context: hook.
 #[cold]
 #[inline(never)]
-pub fn step_unnumbered(registers: &mut Registers, frame: Frame, memory: &mut StackMemory) -> Result<(), Stop> {
+pub fn step_elsewhere(registers: &mut Registers, memory: &mut StackMemory) -> Result<(), Stop> {
     let step = || {
-        let object = objects::describe_unnumbered(frame.call_address()).ok_or(Stop::NoTable)?;
-        step_here(registers, frame, &object, memory)
+        let address = registers.ip.wrapping_sub(1);
+        let object = objects::describe_here(address).ok_or(Stop::NoTable)?;
+        step_here(registers, address, &object, memory)
     };
     *registers = spare_stack::run(step).ok_or(End::NoRoom)??;
     Ok(())
 }
 
-fn step_here(registers: &Registers, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<Registers, Stop> {
+fn step_here(registers: &Registers, address: u64, object: &Entry, memory: &mut StackMemory) -> Result<Registers, Stop> {
     let mut room = Room::EMPTY;
     // SAFETY: what is preserved isn't asked for.
     unsafe { room.all.set(registers, false) };
-    step_all(&mut room, frame, object, memory)?;
+    step_all(&mut room, address, object, memory)?;
     room.followed().ok_or(Stop::At(End::BadUnwindInfo))
 }
 
@@ -78,17 +79,17 @@ impl Room {
     }
 }
 
-/// From `room.all`, a frame's registers, to its caller's, by the table.
-fn step_all(room: &mut Room, frame: Frame, object: &Entry, memory: &mut StackMemory) -> Result<(), Stop> {
+/// From `room.all`, the registers of the frame whose call is at `address`, to its caller's, by the table.
+fn step_all(room: &mut Room, address: u64, object: &Entry, memory: &mut StackMemory) -> Result<(), Stop> {
     const BAD: Stop = Stop::At(End::BadUnwindInfo);
-    let found: Found = tables::find(object, frame.call_address())?.ok_or(Stop::NoTable)?;
+    let found: Found = tables::find(object, address)?.ok_or(Stop::NoTable)?;
     let Room {
         row,
         all,
         caller,
         stack,
     } = room;
-    row.compute(&found, frame.call_address())?;
+    row.compute(&found, address)?;
     let cfa = match row.cfa {
         Cfa::Register(register, offset) => all
             .get(register)
@@ -150,8 +151,14 @@ fn replay_here(start: &Registers, at: (u64, u64), thread: &ThreadState) -> Resul
     for _ in 0..super::MAX_FRAMES {
         let now = room.followed().ok_or(BAD)?;
         let last = (now.ip, now.sp) == at;
-        let object = objects::find(now.ip.wrapping_sub(1)).ok_or(BAD)?;
-        step_all(&mut room, Frame::new(now.ip, object.id), object, &mut memory)?;
+        let address = now.ip.wrapping_sub(1);
+        match objects::find(address) {
+            Some(object) => step_all(&mut room, address, object, &mut memory)?,
+            None => {
+                let object = objects::describe_here(address).ok_or(BAD)?;
+                step_all(&mut room, address, &object, &mut memory)?;
+            }
+        }
         let caller = room.followed().ok_or(BAD)?;
         if last {
             return Ok(caller);

@@ -12,8 +12,8 @@ use super::stop::Stop;
 use super::tables;
 use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
 use crate::sys::spare_stack;
-use crate::tables::frame::{End, Frame};
-use crate::tables::objects::Entry;
+use crate::tables::frame::{End, Frame, ObjectId};
+use crate::tables::objects::{self, Entry};
 
 const FRAME_POINTER: u16 = registers::FRAME_POINTER;
 const STACK_POINTER: u16 = registers::STACK_POINTER;
@@ -102,7 +102,7 @@ impl Rule {
 }
 
 /// Rules, encoded, by return address and object, for all threads. The key has the object's number in it, which is never used again:
-/// a rule can't outlive its object.
+/// a rule can't outlive its object, wherever it is loaded.
 static CACHE: RuleCache<{ 1 << 13 }> = RuleCache::new();
 
 /// Goes from `registers`' frame, which lies in `object`, to its caller's; or says why there is none. Context: hook.
@@ -120,6 +120,33 @@ pub(super) fn step(
         Some(encoded) => Rule::decode(encoded),
         None => new_rule(frame, object)?,
     };
+    follow(rule, registers, memory, |caller, memory| {
+        by_table::step(caller, frame, object, memory)
+    })
+}
+
+/// The same in an object that is not registered for the place where it is; `frame` is that of the place where it is, if any. Its
+/// rules are cached for both. Context: hook.
+#[cold]
+#[inline(never)]
+pub(super) fn step_elsewhere(registers: &mut Registers, frame: Frame, memory: &mut StackMemory) -> Result<(), Stop> {
+    if frame.object() == ObjectId::UNKNOWN {
+        return by_table::step_elsewhere(registers, memory);
+    }
+    let rule = match CACHE.get(frame.cache_key()) {
+        Some(encoded) => Rule::decode(encoded),
+        None => new_rule_elsewhere(frame, registers.ip.wrapping_sub(1))?,
+    };
+    follow(rule, registers, memory, by_table::step_elsewhere)
+}
+
+#[inline(always)]
+fn follow(
+    rule: Rule,
+    registers: &mut Registers,
+    memory: &mut StackMemory,
+    by_table: impl FnOnce(&mut Registers, &mut StackMemory) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     match rule {
         Rule::Frame {
             from_bp,
@@ -150,7 +177,7 @@ pub(super) fn step(
         Rule::NoTable => Err(Stop::NoTable),
         Rule::Rare => {
             let mut caller = *registers; // a copy, so that the walk's own may stay in the processor's registers
-            by_table::step(&mut caller, frame, object, memory)?;
+            by_table(&mut caller, memory)?;
             *registers = caller;
             Ok(())
         }
@@ -161,6 +188,18 @@ pub(super) fn step(
 #[inline(never)]
 fn new_rule(frame: Frame, object: &Entry) -> Result<Rule, End> {
     let rule = spare_stack::run(|| read_rule(frame.call_address(), object)).ok_or(End::NoRoom)??;
+    CACHE.put(frame.cache_key(), rule.encode());
+    Ok(rule)
+}
+
+#[cold]
+#[inline(never)]
+fn new_rule_elsewhere(frame: Frame, address: u64) -> Result<Rule, End> {
+    let read = || match objects::describe_here(address) {
+        Some(object) => read_rule(address, &object),
+        None => Ok(Rule::NoTable),
+    };
+    let rule = spare_stack::run(read).ok_or(End::NoRoom)??;
     CACHE.put(frame.cache_key(), rule.encode());
     Ok(rule)
 }

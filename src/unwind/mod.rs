@@ -129,7 +129,10 @@ fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, o
             }
             guess = Guess::Marked;
         }
-        let frame = Frame::new(ip, object.map_or(ObjectId::UNKNOWN, |entry| entry.id));
+        let (frame, is_held) = match object {
+            Some(entry) => (Frame::new(ip, entry.id), true),
+            None => objects::frame_elsewhere(ip),
+        };
         if !out.push(frame) {
             return End::TooDeep;
         }
@@ -141,9 +144,9 @@ fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, o
                 }
                 done => done,
             },
-            None if objects::is_held(frame.call_address()) => {
+            None if is_held => {
                 let mut caller = registers; // as in cfi::step: the walk's own may stay in the processor's registers
-                by_table::step_unnumbered(&mut caller, frame, memory).map(|()| registers = caller)
+                cfi::step_elsewhere(&mut caller, frame, memory).map(|()| registers = caller)
             }
             // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
             None => Err(Stop::NoTable),

@@ -5,12 +5,16 @@
 //!
 //! In a fully static program the loader knows less: see [`static_program`].
 //!
-//! The registry gives each object a number that is never used again. Two objects are the same when the
-//! addresses, the file that the loader opened (device and inode), the beginning of the unwind table and the build id agree; where there
-//! is no build id, the path and the beginnings of its tables. Plugins made from one template are alike in all but these, and so is a plugin that is
+//! The registry gives each object a number that is never used again. Two objects are the same when the file that the loader opened
+//! (device and inode), their length, the beginning of the unwind table and the build id agree; where there is no build id, or no file or index of unwind tables, the addresses
+//! too, and without a build id the path and the beginnings of their tables. Plugins made from one template are alike in all but these, and so is a plugin that is
 //! made anew under its name, and the loader puts one where the other was. A file that is written over has the same number, and a new
 //! one may get a number that has just become free; so the file of an object without a build id is looked at again now and then ([`Written`]). (That the loader has an entry at the same place says nothing: it
 //! comes from malloc, so another object's may lie at the same address, and the same object's, opened again, elsewhere.)
+//!
+//! A library that is closed and opened again is often mapped elsewhere. It is the same object then, and its frames are those of the place
+//! that it was first seen at ([`frame_elsewhere`]): so a plugin that is opened, used and closed all day has one number, and its stacks
+//! are there once, rather than once for each place.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
@@ -40,7 +44,7 @@ use crate::sys::{loaded_object, mapped_files, process, spare_stack};
 use crate::tables::arena::ARENA;
 use crate::tables::chain::{self, Link};
 use crate::tables::counters::{COUNTERS, Counters};
-use crate::tables::frame::ObjectId;
+use crate::tables::frame::{Frame, ObjectId};
 use crate::tables::hash::mix;
 
 /// Objects that the registry holds at most; what is loaded beyond has no mapping in the profile.
@@ -72,6 +76,7 @@ pub struct Object {
 
 /// What the registry keeps of an object.
 pub struct Entry {
+    /// [`Loaded::identity`], or [`Loaded::identity_anywhere`] if that does.
     identity: u64,
     next: *mut Entry,
     /// Its number in frames.
@@ -223,7 +228,10 @@ struct Loaded {
     /// Null, or as long as the object is loaded a zero-terminated string.
     name: *const c_char,
     unwind_header: u64,
+    /// A hash of its place and of what is there.
     identity: u64,
+    /// The same but for the place; `None` when it isn't known which file it is.
+    identity_anywhere: Option<u64>,
 }
 
 /// Mixes in the beginning of an unwind table's header: its first 32 bytes, or as many as there are.
@@ -265,14 +273,15 @@ fn ask_loader(address: u64) -> Option<Loaded> {
     let found = loaded_object::holding(address)?;
     let mut loaded = Loaded::new(found.map, found.load_bias, found.name, found.unwind_header);
     // The loader's numbers are those of a moment, but the same for all objects of one file, and others for another's.
-    loaded.identity = mix(loaded.identity, found.file);
+    loaded.identity_anywhere = (found.file != 0).then(|| mix(loaded.identity, found.file));
+    loaded.identity = mix(mix(loaded.identity, found.file), loaded.map_start);
     Some(loaded)
 }
 
 impl Loaded {
     fn new(map: Range<u64>, load_bias: u64, name: *const c_char, unwind_header: u64) -> Loaded {
-        let mut identity = mix(mix(0, map.start), map.end);
-        identity = mix(identity, unwind_header);
+        let mut identity = mix(0, map.end - map.start);
+        identity = mix(identity, unwind_header.wrapping_sub(map.start));
         if unwind_header != 0 {
             // SAFETY: the .eh_frame_hdr of an object that is loaded (or is ours).
             identity = unsafe { mix_header(identity, unwind_header) };
@@ -284,6 +293,7 @@ impl Loaded {
             name,
             unwind_header,
             identity,
+            identity_anywhere: None,
         }
     }
 
@@ -297,8 +307,9 @@ impl Loaded {
         name.get(..LONGEST_PATH).unwrap_or(name)
     }
 
+    /// Whether it is that object, here or at another place.
     fn is(&self, entry: &Entry) -> bool {
-        if self.identity != entry.identity {
+        if entry.identity != self.identity && Some(entry.identity) != self.identity_anywhere {
             return false;
         }
         if entry.build_id_at == 0 {
@@ -306,15 +317,30 @@ impl Loaded {
             let is_alike = self.path() == entry.path && unsafe { entry.contents.again(self) } == entry.contents;
             return is_alike && !entry.written.is_written_again(self);
         }
-        // SAFETY: the place lies in the first page of a mapping that begins where this object does, and an object's first
+        let at = entry.build_id_at - entry.map_start + self.map_start;
+        // SAFETY: the place lies in the first page of a mapping that is as long as the registered one's was, and an object's first
         // page, which holds its ELF header, is readable.
-        let build_id = unsafe { core::slice::from_raw_parts(entry.build_id_at as *const u8, entry.build_id.len()) };
+        let build_id = unsafe { core::slice::from_raw_parts(at as *const u8, entry.build_id.len()) };
         build_id == entry.build_id
+    }
+
+    /// The registered object that this is.
+    #[inline(never)] // its room is not to be part of a walk's
+    fn known(&self) -> Option<&'static Entry> {
+        let find = |identity| {
+            // SAFETY: what a bucket leads to; its chain ends with null.
+            unsafe { chain::find(bucket_of(identity).load(Acquire), null_mut(), |entry| self.is(entry)) }
+        };
+        self.identity_anywhere.and_then(find).or_else(|| find(self.identity))
     }
 }
 
-/// The registered object that holds `address` now; registers it when it is new. `None` when no object holds it or the
-/// registry is full. Context: hook.
+fn bucket_of(identity: u64) -> &'static AtomicPtr<Entry> {
+    &BUCKET[(identity >> 50) as usize % BUCKETS]
+}
+
+/// The registered object that holds `address` now; registers it when it is new. `None` when no object holds it, the
+/// registry is full, or it is registered for another place. Context: hook.
 #[inline]
 pub fn find(address: u64) -> Option<&'static Entry> {
     match PROGRAM.get() {
@@ -323,16 +349,28 @@ pub fn find(address: u64) -> Option<&'static Entry> {
     }
 }
 
-/// Whether a loaded object holds `address`. Context: hook.
+/// The frame of `ip`, which lies in no object that [`find`] has; and whether one holds it nevertheless. One that is registered for
+/// another place has the frame that it would have there. Context: hook.
+#[cold]
 #[inline(never)] // its room is not to be part of a walk's
-pub fn is_held(address: u64) -> bool {
-    ask_loader(address).is_some()
+pub fn frame_elsewhere(ip: u64) -> (Frame, bool) {
+    let unknown = Frame::new(ip, ObjectId::UNKNOWN);
+    let Some(loaded) = &ask_loader(ip.wrapping_sub(1)) else {
+        return (unknown, false);
+    };
+    let there = |entry: &Entry| {
+        Frame::new(
+            ip.wrapping_sub(loaded.map_start).wrapping_add(entry.map_start),
+            entry.id,
+        )
+    };
+    (loaded.known().map_or(unknown, there), true)
 }
 
-/// The object that holds `address` now, described for this one walk: what there is for an object when the registry is full. It
-/// can be unwound, but has no number, no name and no mapping in the profile. Context: hook.
+/// The object that holds `address` now, described for this one step: what there is for an object when the registry is full, and for
+/// one that is registered for another place. Context: hook.
 #[cold]
-pub fn describe_unnumbered(address: u64) -> Option<Entry> {
+pub fn describe_here(address: u64) -> Option<Entry> {
     let loaded = ask_loader(address)?;
     let mut entry = Entry::of(&loaded);
     read_program_headers(&loaded, &mut entry, false);
@@ -348,31 +386,27 @@ pub fn renew() {
 
 #[inline(never)] // its room is not to be part of a walk's
 fn find_by_loader(address: u64) -> Option<&'static Entry> {
-    let loaded = ask_loader(address)?;
-    let bucket = &BUCKET[(loaded.identity >> 50) as usize % BUCKETS];
-    in_chain(&loaded, bucket).or_else(|| add(&loaded, bucket))
+    let loaded = &ask_loader(address); // taken apart where it is: a copy had to be on the stack too
+    let loaded = loaded.as_ref()?;
+    let entry = loaded.known().or_else(|| add(loaded))?;
+    (entry.map_start == loaded.map_start).then_some(entry)
 }
 
-#[inline(never)] // nor is its room to be part of asking the loader
-fn in_chain(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
-    // SAFETY: what a bucket leads to; its chain ends with null.
-    unsafe { chain::find(bucket.load(Acquire), null_mut(), |entry| loaded.is(entry)) }
-}
-
-/// Registers an object that the bucket's chain lacks. Once for each object, and not on the caller's stack.
+/// Registers an object that is new. Once for each object, and not on the caller's stack.
 #[cold]
 #[inline(never)]
-fn add(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
-    spare_stack::run(|| add_here(loaded, bucket)).flatten()
+fn add(loaded: &Loaded) -> Option<&'static Entry> {
+    spare_stack::run(|| add_here(loaded)).flatten()
 }
 
-fn add_here(loaded: &Loaded, bucket: &AtomicPtr<Entry>) -> Option<&'static Entry> {
-    // SAFETY: a bucket is only ever given to this. Whoever comes second with the same object wastes a number, once.
-    let added = unsafe { chain::find_or_add(bucket, |entry| loaded.is(entry), || register(loaded)) };
-    let Some((entry, is_new)) = added else {
+fn add_here(loaded: &Loaded) -> Option<&'static Entry> {
+    let Some(entry) = register(loaded) else {
         Counters::add(&COUNTERS.modules_table_full);
         return None;
     };
+    let bucket = bucket_of(entry.identity);
+    // SAFETY: a bucket is only ever given to this. Whoever comes second with the same object wastes a number, once.
+    let (entry, is_new) = unsafe { chain::find_or_add(bucket, |entry| loaded.is(entry), || Some(entry))? };
     if is_new {
         // Not as a static program is known before main, without its tables.
         if entry.path.is_empty() && !entry.unwind_header.is_empty() {
@@ -394,6 +428,14 @@ fn register(loaded: &Loaded) -> Option<&'static mut Entry> {
     read_program_headers(loaded, &mut entry, true);
     static_program::add_tables(loaded, &mut entry);
     entry.add_index();
+    // At another place an index of ours is of no use.
+    let has_own_tables = entry.unwind_header.is_empty() || entry.unwind_header.as_ptr() as u64 == loaded.unwind_header;
+    if entry.build_id_at != 0
+        && has_own_tables
+        && let Some(identity) = loaded.identity_anywhere
+    {
+        entry.identity = identity;
+    }
     let entry = ARENA.place(entry)?;
     let id = NEXT_ID.fetch_add(1, Relaxed);
     if id as usize >= MAX_OBJECTS {
@@ -601,7 +643,8 @@ fn is_loaded(entry: &Entry) -> bool {
         let tables = entry.unwind_header.as_ptr() as u64;
         question.answer = page_is_readable(entry.map_start)
             && (entry.unwind_header.is_empty() || page_is_readable(tables))
-            && ask_loader(entry.exec_start).is_some_and(|loaded| loaded.is(entry));
+            && ask_loader(entry.exec_start)
+                .is_some_and(|loaded| loaded.map_start == entry.map_start && loaded.is(entry));
         ENOUGH
     }
     let mut question = Question { entry, answer: false };
