@@ -1,6 +1,6 @@
 # Every target sets up what it needs, or says in one line what is missing.
 
-.PHONY: build demo demo-serve picture test test-all test-long bench truth check lint dist install clean
+.PHONY: build demo demo-serve picture test test-all test-long bench truth check lint build-all dist install clean
 
 build: ## the archive, so that go build and go test work on the Go packages
 	@scripts/setup.sh
@@ -30,7 +30,10 @@ bench: build ## cgoheap and its peers side by side: a dated report in bench/resu
 truth: build ## docs/truth.md: estimates of cgoheap, jemalloc and gperftools against an exact ledger
 	@scripts/bench.sh truth
 
-dist: build ## the release in build/dist: a repository with the tag, a Go module proxy's files, a zip
+build-all: build ## the archives of all platforms, by cross compilers: what a release has
+	@scripts/build-all.sh
+
+dist: build-all ## the release in build/dist: a repository with the tag, a Go module proxy's files, a zip
 	@scripts/dist.sh
 
 install: build ## header, archive and pkg-config file below PREFIX (and DESTDIR), for C and Rust programs
@@ -43,4 +46,4 @@ lint:
 check: lint test-all ## format, lint, all tests: what CI runs
 
 clean:
-	rm -rf target build go/internal/lib/linux_amd64/libcgoheap.a go/internal/lib/linux_amd64/digest.h
+	rm -rf target build go/internal/lib/*/libcgoheap.a go/internal/lib/*/digest.h

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrUnsupported is what [WriteHeapProfile] returns in a program that has no C memory profile: on another platform than
-// linux/amd64, or built without cgo. It is also an [errors.ErrUnsupported].
+// linux/amd64 or linux/arm64, or built without cgo. It is also an [errors.ErrUnsupported].
 var ErrUnsupported = fmt.Errorf("cgoheap: needs %s and cgo, and this is %s/%s or built without cgo: %w",
 	capi.Platforms, runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
 

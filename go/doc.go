@@ -49,7 +49,7 @@
 //
 // # Limits
 //
-// The package works on linux/amd64 with glibc and cgo. Elsewhere it compiles, and [WriteHeapProfile] returns
+// The package works on linux/amd64 and linux/arm64 with glibc and cgo. Elsewhere it compiles, and [WriteHeapProfile] returns
 // [ErrUnsupported], [Handler] answers 501 and no profile is registered. A release carries the archive of the C
 // side; in a checkout `make build` builds it, and without it the build fails and says so. Programs built with -race and -asan
 // work.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds go/internal/lib/linux_amd64/libcgoheap.a: the Rust static library as one object whose only global names are ours.
+# Builds go/internal/lib/linux_PROCESSOR/libcgoheap.a: the Rust static library as one object whose only global names are ours.
 #
 # Two Rust archives built with fat LTO don't link into one program (they define the same symbols of the standard library),
 # and the unwinder (_Unwind_*) would have to come from libgcc_s.so.1, which slim images lack. So everything is linked into
@@ -12,8 +12,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
-out=${archive%/*}
+# Of another target than this machine's, by CGOHEAP_TARGET, with the binutils and the gcc of that target.
 target=${CARGO_TARGET_DIR:-target}
+built=$target/release work=$target/archive out=${archive%/*} cross='' options=()
+if [ -n "${CGOHEAP_TARGET:-}" ]; then
+    case $CGOHEAP_TARGET in
+    x86_64-unknown-linux-gnu) out=go/internal/lib/linux_amd64 cross=x86_64-linux-gnu- ;;
+    aarch64-unknown-linux-gnu) out=go/internal/lib/linux_arm64 cross=aarch64-linux-gnu- ;;
+    *) echo "build-archive: CGOHEAP_TARGET=$CGOHEAP_TARGET: no such target: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu" >&2; exit 1 ;;
+    esac
+    built=$target/$CGOHEAP_TARGET/release work=$target/archive-$CGOHEAP_TARGET options=(--target "$CGOHEAP_TARGET")
+fi
 most=1500000 # bytes: an archive that grows beyond is a mistake until somebody says otherwise
 
 # Panic messages name files. An unchanged RUSTFLAGS of the user's would take the place of build.rustflags, so it is unset.
@@ -21,14 +30,13 @@ remap="build.rustflags=['--remap-path-prefix=$PWD=/cgoheap', '--remap-path-prefi
 # The static library alone: beside an rlib there is no fat LTO. RUSTC_BOOTSTRAP lets our crate, and no other, use the one
 # unstable function that keeps a program alive when a profile finds no memory: see src/control/allocator.rs.
 env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS RUSTC_BOOTSTRAP=cgoheap \
-    cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib -- --cfg cgoheap_archive
-staticlib=$target/release/libcgoheap.a
-work=$target/archive
+    cargo rustc --config "$remap" --release --locked --quiet --lib --crate-type staticlib "${options[@]}" -- --cfg cgoheap_archive
+staticlib=$built/libcgoheap.a
 rm -rf "$work" && mkdir -p "$work" "$out"
 
 # What the header declares is what stays. (readelf and not nm: nm, ar and their kin hand objects with bitcode, which the
 # standard library brings along, to whatever compiler plugin is installed, and an older LLVM's dies of it.)
-readelf -sW "$staticlib" 2>/dev/null \
+"${cross}readelf" -sW "$staticlib" 2>/dev/null \
     | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 ~ /^cgoheap_/ && $8 !~ /^cgoheap_internal_/ {print $8}' \
     | sort -u >"$work/keep"
 grep -q '^cgoheap_malloc$' "$work/keep" || { echo "build-archive: $staticlib lacks cgoheap_malloc" >&2; exit 1; }
@@ -36,14 +44,14 @@ roots=$(sed 's/^/-u /' "$work/keep")
 
 # Everything of Rust's is in one member, which fat LTO made; the rest is C.
 rustc --edition 2024 -O -o "$work/prelink" scripts/archive/prelink.rs
-ar p "$staticlib" "$(ar t "$staticlib" | grep -m 1 '^cgoheap.*\.rcgu\.o$')" >"$work/rust.o"
+"${cross}ar" p "$staticlib" "$("${cross}ar" t "$staticlib" | grep -m 1 '^cgoheap.*\.rcgu\.o$')" >"$work/rust.o"
 "$work/prelink" cut "$work/rust.o" "$work/cut.o" BacktraceLock DisplayBacktrace Display3fmt
 
 # libgcc's unwinder asks _dl_find_object where it was built for glibc 2.35 or later: ours does without where there is none.
-objcopy --redefine-sym _dl_find_object=cgoheap_internal_find_for_libgcc "$(gcc -print-file-name=libgcc_eh.a)" "$work/unwinder.a"
+"${cross}objcopy" --redefine-sym _dl_find_object=cgoheap_internal_find_for_libgcc "$("${cross}gcc" -print-file-name=libgcc_eh.a)" "$work/unwinder.a"
 # shellcheck disable=SC2086  # one word per option
-ld -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$work/cut.o" "$staticlib" "$work/unwinder.a"
-objcopy --keep-global-symbols="$work/keep" --strip-debug --remove-section=.comment --remove-section=.llvmbc \
+"${cross}ld" -r --gc-sections --force-group-allocation $roots -o "$work/whole.o" "$work/cut.o" "$staticlib" "$work/unwinder.a"
+"${cross}objcopy" --keep-global-symbols="$work/keep" --strip-debug --remove-section=.comment --remove-section=.llvmbc \
     --remove-section=.llvmcmd "$work/whole.o" "$work/local.o"
 
 # One section of each kind instead of one for each function, and no names but those that relocations need: half the size.
@@ -60,10 +68,10 @@ SECTIONS
   .gcc_except_table 0 : { *(.gcc_except_table .gcc_except_table.*) }
 }
 SCRIPT
-ld -r -T "$work/merge.ld" -o "$work/merged.o" "$work/local.o"
+"${cross}ld" -r -T "$work/merge.ld" -o "$work/merged.o" "$work/local.o"
 "$work/prelink" resolve "$work/merged.o" "$work/resolved.o"
-objcopy --strip-unneeded "$work/resolved.o" "$work/cgoheap.o"
-ar rcsD "$work/libcgoheap.a" "$work/cgoheap.o"
+"${cross}objcopy" --strip-unneeded "$work/resolved.o" "$work/cgoheap.o"
+"${cross}ar" rcsD "$work/libcgoheap.a" "$work/cgoheap.o"
 
 # The digest makes Go's build cache notice a new archive, and new headers of ours: the Go package includes it.
 digest=$(cat "$work/libcgoheap.a" include/*.h | sha256sum | cut -d' ' -f1)

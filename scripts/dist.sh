@@ -2,7 +2,7 @@
 # Makes the release as users get it, in build/dist (or the folder given):
 #
 #     repository.git      this repository, with a tag whose commit lies beside main and carries what git leaves out:
-#                         the archive, its digest, and the licences of what is linked in
+#                         the archives, their digests, and the licences of what is linked in
 #     proxy               the same as files of a Go module proxy: GOPROXY=file://.../build/dist/proxy
 #     cgoheap-vX.Y.Z.zip  the module alone, as proxies serve it
 #
@@ -15,12 +15,11 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 module=github.com/cgoheap/cgoheap
 version=v$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-folder=${archive%/*}
 chmod -R u+w "$out" && rm -rf "${out:?}"/*
 
 # Licences. What is compiled into the archive: the crates, without those that only run while building.
 {
-    echo "Libraries in $folder/libcgoheap.a, and their licences"
+    echo "Libraries in libcgoheap.a, and their licences"
     echo
     cargo tree --locked --edges normal,no-proc-macro --prefix none --no-dedupe --format '{p}|{l}' | sort -u | while IFS='|' read -r package licence; do
         read -r name number path <<<"$package"
@@ -56,9 +55,15 @@ if ! git diff --cached --quiet main; then
     what+=" and changes that were not committed"
     echo "dist: takes in changes that are not committed" >&2
 fi
-git add -f "$folder/libcgoheap.a" "$folder/digest.h"
 licences=$(git hash-object -w "$out/licences")
-git update-index --add --cacheinfo "100644,$licences,$folder/LICENSES.txt"
+for folder in go/internal/lib/*_*; do
+    if [ ! -f "$folder/libcgoheap.a" ]; then
+        echo "dist: no archive in $folder: this is no release, which make dist makes" >&2
+        continue
+    fi
+    git add -f "$folder/libcgoheap.a" "$folder/digest.h"
+    git update-index --add --cacheinfo "100644,$licences,$folder/LICENSES.txt"
+done
 commit=$(git commit-tree -m "$what" -p main "$(git write-tree)")
 git tag "$version" "$commit"
 unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE

@@ -1,8 +1,11 @@
 # What several commands need; sourced at the root of the repository.
 # shellcheck shell=bash
 
-# The archive that Go links, as scripts/build-archive.sh makes it.
-archive=go/internal/lib/linux_amd64/libcgoheap.a
+# The archive that Go links on this machine, as scripts/build-archive.sh makes it.
+case $(uname -m) in
+aarch64) archive=go/internal/lib/linux_arm64/libcgoheap.a ;;
+*) archive=go/internal/lib/linux_amd64/libcgoheap.a ;;
+esac
 
 # install_if_we_may PACKAGE...: as root on Debian and its kin; says on stderr what it installs. Fails where we may not, or apt can't.
 install_if_we_may() {

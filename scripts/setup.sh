@@ -20,7 +20,7 @@ if [ -z "$rust" ] || ! at_least "$rust" 1.88 || ! command -v cargo >/dev/null; t
     exit 1
 fi
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2) || true
-if [ "$(uname -sm)" != "Linux x86_64" ] || [ -z "$glibc" ] || ! at_least "$glibc" 2.17; then
-    echo "setup: cgoheap runs on linux/amd64 with glibc 2.17 or later; this is $(uname -sm), glibc '${glibc:-none}'" >&2
+if [[ $(uname -sm) != "Linux "@(x86_64|aarch64) ]] || [ -z "$glibc" ] || ! at_least "$glibc" 2.17; then
+    echo "setup: cgoheap runs on linux/amd64 and linux/arm64 with glibc 2.17 or later; this is $(uname -sm), glibc '${glibc:-none}'" >&2
     exit 1
 fi

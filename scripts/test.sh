@@ -17,7 +17,7 @@ esac
 
 # The rows of the matrices that quick runs. Of tests/build: the program with the header, linked as a static PIE; the whole process
 # captured; a release by go get; another platform, if its tools are there. Of tests/look: one sick program and its page. Of tests/cgoheaptest: a user's tests that leak.
-matrix_rows='^Test(Link|Variants|Platforms|Release)$/^(dynamic|static-pie|table|plain|old-glibc|proxy)$'
+matrix_rows='^Test(Link|Variants|Platforms|Release)$/^(dynamic|static-pie|table|plain|old-glibc|arm64|proxy)$'
 look_rows='^TestLeakIsNamedByLineAndCaller$'
 leak_rows='^TestOutputOfEachCase$'
 

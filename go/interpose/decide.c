@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !asan && !msan && !cgoheap_wrap
+//go:build linux && (amd64 || arm64) && cgo && !asan && !msan && !cgoheap_wrap
 
 /*
  * malloc and its relatives for the whole process, over the program's own allocator.
@@ -42,8 +42,9 @@
 
 /* An entry leads to target_NAME (or, unsampled, to unsampled_NAME). At first that is first_NAME, which decides, and makes
    the call anew: with the registers and the stack as they came. */
+#define LOCAL __attribute__((visibility("hidden"))) /* else GNU ld 2.40 for arm64 gives labels that are not global one entry of the GOT */
 #define DEFINE(name)                                                                                                   \
-    extern char own_##name[], first_##name[], cgoheap_hook_##name[] __asm__("cgoheap_" #name);                         \
+    extern char own_##name[] LOCAL, first_##name[] LOCAL, cgoheap_hook_##name[] __asm__("cgoheap_" #name);             \
     __attribute__((used)) static void *target_##name = first_##name;                                                   \
     ENTRY("weak", "", name);                                                                                           \
     FIRST(name);

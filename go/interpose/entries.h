@@ -20,6 +20,8 @@
  */
 #if defined(__x86_64__)
 #include "entries_amd64.h"
+#elif defined(__aarch64__)
+#include "entries_arm64.h"
 #else
 #error "cgoheap: no entries for this processor"
 #endif

@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !asan && !msan && !cgoheap_wrap
+//go:build linux && (amd64 || arm64) && cgo && !asan && !msan && !cgoheap_wrap
 
 /* glibc, as the backing allocator of the malloc that decide.c defines. */
 #define _GNU_SOURCE

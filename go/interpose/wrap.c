@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !asan && !msan && cgoheap_wrap
+//go:build linux && (amd64 || arm64) && cgo && !asan && !msan && cgoheap_wrap
 
 /*
  * The linker's --wrap: every call of malloc in what is linked into the executable becomes one of __wrap_malloc. It works

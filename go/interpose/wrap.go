@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !asan && !msan && cgoheap_wrap
+//go:build linux && (amd64 || arm64) && cgo && !asan && !msan && cgoheap_wrap
 
 package interpose
 

@@ -1,4 +1,4 @@
-//! What `ld -r` and objcopy leave undone for the archive, on an x86-64 ELF object. Compiled by `build-archive.sh`; std only.
+//! What `ld -r` and objcopy leave undone for the archive, on an ELF object for x86-64 or AArch64. Compiled by `build-archive.sh`; std only.
 //!
 //!     prelink cut OBJECT OUT WORD...    makes functions whose symbol holds all the words return 0 at once, and lets go of
 //!                                       what they referred to, so that `ld --gc-sections` can drop it
@@ -12,8 +12,7 @@
 use std::process::ExitCode;
 
 const R_NONE: u64 = 0;
-const R_PC32: u32 = 2;
-const R_PLT32: u32 = 4;
+const EM_AARCH64: usize = 183;
 const RELA_SIZE: usize = 24;
 const SYMBOL_SIZE: usize = 24;
 
@@ -88,11 +87,42 @@ impl Object {
         }
     }
 
+    fn machine(&self) -> usize {
+        self.u16(0x12)
+    }
+
+    /// Fills in `distance` at `at` in the file as a relocation of this kind would; false if it is of another kind.
+    fn relocate(&mut self, kind: u32, at: usize, distance: i64) -> Result<bool, String> {
+        const R_X86_64_PC32: u32 = 2;
+        const R_X86_64_PLT32: u32 = 4;
+        const R_AARCH64_JUMP26: u32 = 282;
+        const R_AARCH64_CALL26: u32 = 283;
+        match (self.machine(), kind) {
+            (EM_AARCH64, R_AARCH64_JUMP26 | R_AARCH64_CALL26) => {
+                let words = distance / 4;
+                if !(-(1 << 25)..1 << 25).contains(&words) {
+                    return Err("a distance beyond 128 MiB".into());
+                }
+                let instruction = self.u32(at) & 0xfc00_0000 | words as u32 & 0x03ff_ffff;
+                self.put(at, &instruction.to_le_bytes());
+            }
+            (machine, R_X86_64_PC32 | R_X86_64_PLT32) if machine != EM_AARCH64 => {
+                let distance = i32::try_from(distance).map_err(|_| "a distance beyond 2 GiB")?;
+                self.put(at, &distance.to_le_bytes());
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn cut(&mut self, words: &[String]) -> Result<(), String> {
         const SHT_SYMTAB: u32 = 2;
         const SHT_RELA: u32 = 4;
         const STT_FUNC: u8 = 2;
-        const RETURN_0: [u8; 3] = [0x31, 0xc0, 0xc3]; // xor eax, eax; ret
+        let return_0: &[u8] = match self.machine() {
+            EM_AARCH64 => &[0x00, 0x00, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6], // mov w0, #0; ret
+            _ => &[0x31, 0xc0, 0xc3],                                        // xor eax, eax; ret
+        };
         let (_, table) = self
             .sections()
             .find(|(_, s)| s.kind == SHT_SYMTAB)
@@ -111,10 +141,10 @@ impl Object {
             return Err(format!("no function named with {words:?}"));
         }
         for symbol in found {
-            if (symbol.size as usize) < RETURN_0.len() {
-                return Err("a function of less than three bytes".into());
+            if (symbol.size as usize) < return_0.len() {
+                return Err("a function too short to return 0".into());
             }
-            self.put(self.section(symbol.section).offset + symbol.value as usize, &RETURN_0);
+            self.put(self.section(symbol.section).offset + symbol.value as usize, return_0);
             let body = symbol.value..symbol.value + symbol.size;
             let relocations: Vec<Section> = self
                 .sections()
@@ -149,12 +179,11 @@ impl Object {
         for at in (relocations.offset..relocations.offset + relocations.size).step_by(RELA_SIZE) {
             let (offset, info, addend) = (self.u64(at), self.u64(at + 8), self.u64(at + 16));
             let symbol = self.symbol(symbols, (info >> 32) as usize);
-            if matches!(info as u32, R_PC32 | R_PLT32) && symbol.section == text_index && symbol.info >> 4 == STB_LOCAL
-            {
-                let distance = symbol.value.wrapping_add(addend).wrapping_sub(offset) as i64;
-                let distance = i32::try_from(distance).map_err(|_| "a distance beyond 2 GiB")?;
-                self.put(text.offset + offset as usize, &distance.to_le_bytes());
-            } else {
+            let distance = symbol.value.wrapping_add(addend).wrapping_sub(offset) as i64;
+            let settled = symbol.section == text_index
+                && symbol.info >> 4 == STB_LOCAL
+                && self.relocate(info as u32, text.offset + offset as usize, distance)?;
+            if !settled {
                 let entry: [u8; RELA_SIZE] = self.0[at..at + RELA_SIZE].try_into().unwrap();
                 self.put(kept, &entry);
                 kept += RELA_SIZE;

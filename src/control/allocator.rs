@@ -17,7 +17,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
 use super::heap;
-use crate::sys::pages::{PAGE, Use};
+use crate::sys::page_size::SMALLEST as PAGE;
+use crate::sys::pages::Use;
 
 /// See the head of this file.
 pub struct ControlAllocator;

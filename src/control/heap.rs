@@ -16,7 +16,8 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::sys::lock::Lock;
-use crate::sys::pages::{PAGE, Use};
+use crate::sys::page_size::SMALLEST as PAGE;
+use crate::sys::pages::Use;
 
 /// Size and alignment of a chunk.
 const CHUNK: usize = 64 * 1024;

@@ -2,7 +2,8 @@
 //! knowing anything of allocations: locks, the re-entrancy guard, the state of a thread.
 //!
 //! ```text
-//!   arch/x86_64/    assembly, registers and their DWARF numbers, how Go lays out its records, code bytes
+//!   arch/aarch64/, arch/x86_64/
+//!                   assembly, registers and their DWARF numbers, how Go lays out its records, code bytes
 //!   os/linux/       pages, futexes, clocks, the process, probing memory, files
 //!   libc/glibc/     errno, the environment, where a stack ends, which loaded object holds an address
 //! ```
@@ -26,6 +27,6 @@ mod os;
 pub mod spare_stack;
 pub mod thread;
 
-pub use self::arch::{call, call_site, float, go_layout, registers};
+pub use self::arch::{call, call_site, float, go_layout, page_size, registers, signal_frame};
 pub use self::libc::{environment, errno, loaded_object, own_names, stack_top};
 pub use self::os::{clock, futex, mapped_files, pages, process, readable, rename, signals, stderr};

@@ -9,7 +9,7 @@
 use crate::sys::arch::thread_pointer;
 
 /// What the hooks keep per thread. The layout is known to the assembly of [`crate::sys::call`] and of
-/// go/interpose/entries_amd64.h: `countdown` is first.
+/// go/interpose/entries_PROCESSOR.h: `countdown` is first.
 #[repr(C)]
 pub struct ThreadState {
     /// See [`crate::record::sampler`]: counts down to the threshold; [`crate::sys::guard::GUARD`] while we are inside.

@@ -9,8 +9,9 @@ use super::row::{Cfa, Row, Saved};
 use super::stack_memory::StackMemory;
 use super::stop::Stop;
 use super::tables::{self, Found};
-use crate::sys::registers::{self, AllRegisters, Registers};
-use crate::sys::{spare_stack, thread::ThreadState};
+use crate::sys::readable::page_is_readable;
+use crate::sys::registers::{self, AllRegisters, PROGRAM_COUNTER, Registers};
+use crate::sys::{signal_frame, spare_stack, thread::ThreadState};
 use crate::tables::frame::{End, Frame};
 use crate::tables::objects::{self, Entry};
 
@@ -58,6 +59,27 @@ pub fn step_elsewhere(registers: &mut Registers, memory: &mut StackMemory) -> Re
     Ok(())
 }
 
+/// A step from where a handler returned to, to what the signal interrupted: see [`signal_frame`]. Context: hook.
+#[cold]
+#[inline(never)]
+pub fn step_interrupted(registers: &mut Registers, memory: &mut StackMemory) -> Result<(), Stop> {
+    let step = || {
+        let mut room = Room::EMPTY;
+        room.all = interrupted(registers.sp, memory)?;
+        room.followed().ok_or(Stop::At(End::BadUnwindInfo))
+    };
+    *registers = spare_stack::run(step).ok_or(End::NoRoom)??;
+    Ok(())
+}
+
+/// The registers of what a signal interrupted, by the kernel's record at `sp`.
+fn interrupted(sp: u64, memory: &mut StackMemory) -> Result<AllRegisters, Stop> {
+    let mut all = signal_frame::read(sp, |address| memory.read(address)).ok_or(End::UnreadableStack)?;
+    let ip = all.get(PROGRAM_COUNTER).unwrap_or(0).saturating_add(1);
+    all.put(PROGRAM_COUNTER, Some(ip));
+    Ok(all)
+}
+
 fn step_here(registers: &Registers, address: u64, object: &Entry, memory: &mut StackMemory) -> Result<Registers, Stop> {
     let mut room = Room::EMPTY;
     // SAFETY: what is preserved isn't asked for.
@@ -72,16 +94,23 @@ impl Room {
         let all = &self.all;
         let bp = all.get(FRAME_POINTER).unwrap_or(0);
         Some(Registers::new(
-            all.get(registers::RETURN_ADDRESS)?,
+            all.get(registers::PROGRAM_COUNTER)?,
             all.get(STACK_POINTER)?,
             bp,
         ))
     }
 }
 
+/// Whether a call leaves the return address in a register, where it may stay.
+const IN_REGISTER: bool = registers::RETURN_ADDRESS != PROGRAM_COUNTER;
+
 /// From `room.all`, the registers of the frame whose call is at `address`, to its caller's, by the table.
 fn step_all(room: &mut Room, address: u64, object: &Entry, memory: &mut StackMemory) -> Result<(), Stop> {
     const BAD: Stop = Stop::At(End::BadUnwindInfo);
+    if signal_frame::is_returned_to(address.wrapping_add(1), page_is_readable) {
+        room.all = interrupted(room.all.get(STACK_POINTER).ok_or(BAD)?, memory)?;
+        return Ok(());
+    }
     let found: Found = tables::find(object, address)?.ok_or(Stop::NoTable)?;
     let Room {
         row,
@@ -103,7 +132,7 @@ fn step_all(room: &mut Room, address: u64, object: &Entry, memory: &mut StackMem
         let value = match saved {
             // The stack pointer was the canonical frame address before the call.
             Saved::Same if register == STACK_POINTER => Ok(Some(cfa)),
-            Saved::Same if register == row.return_address => Ok(None),
+            Saved::Same if register == row.return_address && !IN_REGISTER => Ok(None),
             Saved::Same => Ok(all.get(register)),
             Saved::Undefined => Ok(None),
             Saved::At(offset) => at(cfa.wrapping_add_signed(offset), memory).map(Some).map_err(Stop::At),
@@ -117,8 +146,13 @@ fn step_all(room: &mut Room, address: u64, object: &Entry, memory: &mut StackMem
         let needed = register == row.return_address || register == STACK_POINTER || register == FRAME_POINTER;
         caller.put(register, if needed { value? } else { value.unwrap_or(None) });
     }
-    let Some(ip) = caller.get(row.return_address) else {
-        return Err(Stop::At(End::Complete));
+    let Some(ip) = caller.get(row.return_address).map(registers::return_address) else {
+        let unsaved = IN_REGISTER && row.saved.get(usize::from(row.return_address)) == Some(&Saved::Same);
+        return Err(if unsaved {
+            Stop::NeedsRegisters
+        } else {
+            Stop::At(End::Complete)
+        });
     };
     let sp = caller.get(STACK_POINTER).ok_or(BAD)?;
     // After a signal it is the interrupted instruction itself; and the program may have been on another stack than the handler
@@ -126,8 +160,11 @@ fn step_all(room: &mut Room, address: u64, object: &Entry, memory: &mut StackMem
     if !row.is_signal && Some(sp) <= all.get(STACK_POINTER) {
         return Err(BAD);
     }
+    if IN_REGISTER {
+        caller.put(row.return_address, None); // the call that the frame is in has used it
+    }
     caller.put(
-        registers::RETURN_ADDRESS,
+        PROGRAM_COUNTER,
         Some(if row.is_signal { ip.saturating_add(1) } else { ip }),
     );
     *all = *caller;
@@ -153,6 +190,9 @@ fn replay_here(start: &Registers, at: (u64, u64), thread: &ThreadState) -> Resul
         let last = (now.ip, now.sp) == at;
         let address = now.ip.wrapping_sub(1);
         match objects::find(address) {
+            _ if signal_frame::is_returned_to(now.ip, page_is_readable) => {
+                room.all = interrupted(now.sp, &mut memory)?;
+            }
             Some(object) => step_all(&mut room, address, object, &mut memory)?,
             None => {
                 let object = objects::describe_here(address).ok_or(BAD)?;

@@ -10,7 +10,7 @@ use super::rule_cache::RuleCache;
 use super::stack_memory::StackMemory;
 use super::stop::Stop;
 use super::tables;
-use crate::sys::registers::{self, RETURN_ADDRESS_AT, Registers};
+use crate::sys::registers::{self, RECORD_ENDS_FRAME, RETURN_ADDRESS_AT, Registers};
 use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame, ObjectId};
 use crate::tables::objects::{self, Entry};
@@ -21,12 +21,13 @@ const STACK_POINTER: u16 = registers::STACK_POINTER;
 /// What the tables say of one return address, as far as a walk needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    /// The canonical frame address is register + offset; the return address lies just below it; the caller's frame
+    /// The canonical frame address is register + offset; the return address lies at an offset from it; the caller's frame
     /// pointer is still in the register or saved at an offset from the canonical frame address.
     Frame {
         from_bp: bool,
         cfa_offset: i32,
         bp_saved_at: Option<i32>,
+        ip_saved_at: i32,
     },
     /// The thread starts here: the tables say that there is no return address.
     Start,
@@ -38,8 +39,8 @@ enum Rule {
 
 impl Rule {
     /// ```text
-    ///  63          32 31            4  3    2    1-0
-    ///  | bp offset   | cfa offset    | bp | cfa | kind |
+    ///  63        48 47        32 31            4  3    2    1-0
+    ///  | bp offset / 8 | ip offset / 8 | cfa offset | bp | cfa | kind |
     /// ```
     fn encode(self) -> u64 {
         match self {
@@ -47,9 +48,11 @@ impl Rule {
                 from_bp,
                 cfa_offset,
                 bp_saved_at,
+                ip_saved_at,
             } => {
-                let bp = bp_saved_at.map_or(0, |offset| (u64::from(offset as u32) << 32) | 8);
-                bp | (u64::from((cfa_offset as u32) << 4)) | u64::from(from_bp) << 2
+                let words = |offset: i32| u64::from((offset / 8) as u16);
+                let bp = bp_saved_at.map_or(0, |offset| words(offset) << 48 | 8);
+                bp | words(ip_saved_at) << 32 | (u64::from((cfa_offset as u32) << 4)) | u64::from(from_bp) << 2
             }
             Rule::Start => 1,
             Rule::Rare => 2,
@@ -62,7 +65,11 @@ impl Rule {
             0 => Rule::Frame {
                 from_bp: word & 4 != 0,
                 cfa_offset: (word as u32 as i32) >> 4,
-                bp_saved_at: (word & 8 != 0).then_some((word >> 32) as i32),
+                bp_saved_at: (word & 8 != 0).then_some(i32::from((word >> 48) as i16) * 8),
+                ip_saved_at: match RETURN_ADDRESS_AT {
+                    Some(always) => always as i32,
+                    None => i32::from((word >> 32) as i16) * 8,
+                },
             },
             1 => Rule::Start,
             2 => Rule::Rare,
@@ -73,13 +80,18 @@ impl Rule {
     /// The rule of a row of the table; `Rare` for whatever does not fit.
     fn of_row(row: &Row) -> Rule {
         const FITS: core::ops::Range<i64> = -(1 << 27)..1 << 27;
+        let in_words = |offset: i64| offset % 8 == 0 && (-(1 << 18)..1 << 18).contains(&offset);
         const RETURN_ADDRESS: u16 = registers::RETURN_ADDRESS;
         let saved = |register: u16| row.saved.get(usize::from(register)).copied();
-        match (row.return_address, saved(row.return_address)) {
+        let ip_saved_at = match (row.return_address, saved(row.return_address)) {
             (_, Some(Saved::Undefined)) => return Rule::Start,
-            (RETURN_ADDRESS, Some(Saved::At(RETURN_ADDRESS_AT))) if !row.is_signal => {}
+            (RETURN_ADDRESS, Some(Saved::At(offset)))
+                if !row.is_signal && in_words(offset) && RETURN_ADDRESS_AT.is_none_or(|at| at == offset) =>
+            {
+                offset as i32
+            }
             _ => return Rule::Rare,
-        }
+        };
         let (from_bp, cfa_offset) = match row.cfa {
             Cfa::Register(STACK_POINTER, offset) if FITS.contains(&offset) => (false, offset as i32),
             Cfa::Register(FRAME_POINTER, offset) if FITS.contains(&offset) => (true, offset as i32),
@@ -87,7 +99,7 @@ impl Rule {
         };
         let bp_saved_at = match saved(FRAME_POINTER) {
             Some(Saved::Undefined | Saved::Same) => None,
-            Some(Saved::At(offset)) if FITS.contains(&offset) => Some(offset as i32),
+            Some(Saved::At(offset)) if in_words(offset) => Some(offset as i32),
             _ => return Rule::Rare,
         };
         match saved(STACK_POINTER) {
@@ -95,6 +107,7 @@ impl Rule {
                 from_bp,
                 cfa_offset,
                 bp_saved_at,
+                ip_saved_at,
             },
             _ => Rule::Rare,
         }
@@ -105,7 +118,9 @@ impl Rule {
 /// a rule can't outlive its object, wherever it is loaded.
 static CACHE: RuleCache<{ 1 << 13 }> = RuleCache::new();
 
-/// Goes from `registers`' frame, which lies in `object`, to its caller's; or says why there is none. Context: hook.
+/// Goes from `registers`' frame, which lies in `object`, to its caller's; or says why there is none. Where the frame was found by the frame
+/// pointer (`guessed`) and that doesn't lead to its stack pointer, it is found by where the table says that the frame record lies. Context:
+/// hook.
 ///
 /// In place, and inlined into the loop: registers that are handed from one place in memory to another cost more than all
 /// the rest (a load of two words at once has to wait for the two stores of one).
@@ -115,12 +130,13 @@ pub(super) fn step(
     frame: Frame,
     object: &Entry,
     memory: &mut StackMemory,
+    guessed: bool,
 ) -> Result<(), Stop> {
     let rule = match CACHE.get(frame.cache_key()) {
         Some(encoded) => Rule::decode(encoded),
         None => new_rule(frame, object)?,
     };
-    follow(rule, registers, memory, |caller, memory| {
+    follow(rule, registers, memory, guessed, |caller, memory| {
         by_table::step(caller, frame, object, memory)
     })
 }
@@ -129,7 +145,12 @@ pub(super) fn step(
 /// rules are cached for both. Context: hook.
 #[cold]
 #[inline(never)]
-pub(super) fn step_elsewhere(registers: &mut Registers, frame: Frame, memory: &mut StackMemory) -> Result<(), Stop> {
+pub(super) fn step_elsewhere(
+    registers: &mut Registers,
+    frame: Frame,
+    memory: &mut StackMemory,
+    guessed: bool,
+) -> Result<(), Stop> {
     if frame.object() == ObjectId::UNKNOWN {
         return by_table::step_elsewhere(registers, memory);
     }
@@ -137,7 +158,7 @@ pub(super) fn step_elsewhere(registers: &mut Registers, frame: Frame, memory: &m
         Some(encoded) => Rule::decode(encoded),
         None => new_rule_elsewhere(frame, registers.ip.wrapping_sub(1))?,
     };
-    follow(rule, registers, memory, by_table::step_elsewhere)
+    follow(rule, registers, memory, guessed, by_table::step_elsewhere)
 }
 
 #[inline(always)]
@@ -145,6 +166,7 @@ fn follow(
     rule: Rule,
     registers: &mut Registers,
     memory: &mut StackMemory,
+    guessed: bool,
     by_table: impl FnOnce(&mut Registers, &mut StackMemory) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     match rule {
@@ -152,15 +174,21 @@ fn follow(
             from_bp,
             cfa_offset,
             bp_saved_at,
+            ip_saved_at,
         } => {
-            let base = if from_bp { registers.bp } else { registers.sp };
-            let cfa = base.wrapping_add_signed(i64::from(cfa_offset));
+            let (base, offset) = match (from_bp, bp_saved_at) {
+                (true, _) => (registers.bp, cfa_offset),
+                (false, _) if RECORD_ENDS_FRAME || !guessed => (registers.sp, cfa_offset),
+                (false, Some(saved_at)) => (registers.bp, -saved_at),
+                (false, None) => return Err(Stop::NoTable),
+            };
+            let cfa = base.wrapping_add_signed(i64::from(offset));
             // The stack grows down: a caller's frame lies above, or the table (or the register) is wrong.
             if cfa <= registers.sp {
                 return Err(Stop::At(End::BadUnwindInfo));
             }
             let ip = memory
-                .read(cfa.wrapping_add_signed(RETURN_ADDRESS_AT))
+                .read(cfa.wrapping_add_signed(i64::from(ip_saved_at)))
                 .ok_or(Stop::At(End::UnreadableStack))?;
             let bp = match bp_saved_at {
                 None => registers.bp,
@@ -168,13 +196,14 @@ fn follow(
                     .read(cfa.wrapping_add_signed(i64::from(offset)))
                     .ok_or(Stop::At(End::UnreadableStack))?,
             };
-            registers.ip = ip;
+            registers.ip = registers::return_address(ip);
             registers.sp = cfa;
             registers.bp = bp;
             Ok(())
         }
         Rule::Start => Err(Stop::At(End::Complete)),
         Rule::NoTable => Err(Stop::NoTable),
+        Rule::Rare if guessed && !RECORD_ENDS_FRAME => Err(Stop::NoTable),
         Rule::Rare => {
             let mut caller = *registers; // a copy, so that the walk's own may stay in the processor's registers
             by_table(&mut caller, memory)?;
@@ -219,6 +248,11 @@ mod tests {
 
     #[test]
     fn every_rule_survives_its_encoding() {
+        // Where a call leaves the return address, a rule has no other place for it.
+        const OTHER: (i32, i32) = match RETURN_ADDRESS_AT {
+            Some(at) => (at as i32, at as i32),
+            None => (-(1 << 18), (1 << 18) - 8),
+        };
         for rule in [
             Rule::Start,
             Rule::Rare,
@@ -227,21 +261,25 @@ mod tests {
                 from_bp: false,
                 cfa_offset: 8,
                 bp_saved_at: None,
+                ip_saved_at: -8,
             },
             Rule::Frame {
                 from_bp: true,
                 cfa_offset: 16,
                 bp_saved_at: Some(-16),
+                ip_saved_at: -8,
             },
             Rule::Frame {
                 from_bp: false,
                 cfa_offset: (1 << 27) - 1,
-                bp_saved_at: Some(-(1 << 27)),
+                bp_saved_at: Some(-(1 << 18)),
+                ip_saved_at: OTHER.0,
             },
             Rule::Frame {
                 from_bp: false,
                 cfa_offset: -(1 << 27),
                 bp_saved_at: Some(8),
+                ip_saved_at: OTHER.1,
             },
         ] {
             assert_eq!(Rule::decode(rule.encode()), rule);

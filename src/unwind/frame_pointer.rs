@@ -14,13 +14,16 @@
 //!   |  frame without a table  |  sp
 //! ```
 //!
+//! Where a processor's frame record lies anywhere in its frame ([`registers::RECORD_ENDS_FRAME`]), the stack pointer that a step leads to is
+//! no more than a lower bound, until a table says how far the next record is from the end of its frame.
+//!
 //! [`Frame::BY_FRAME_POINTER`]: crate::tables::frame::Frame::BY_FRAME_POINTER
 
 use super::stack_memory::StackMemory;
 use crate::sys::call_site::{LONGEST_CALL, ends_with_call};
-use crate::sys::pages::PAGE;
+use crate::sys::page_size::SMALLEST as PAGE;
 use crate::sys::readable::page_is_readable;
-use crate::sys::registers::Registers;
+use crate::sys::registers::{self, Registers};
 use crate::tables::objects::Entry;
 
 /// No frame in code without tables is larger.
@@ -37,7 +40,7 @@ pub fn step(registers: &mut Registers, memory: &mut StackMemory) -> bool {
     let (Some(caller_bp), Some(ip)) = (memory.read(bp), memory.read(bp + 8)) else {
         return false;
     };
-    (registers.ip, registers.sp, registers.bp) = (ip, bp + 16, caller_bp);
+    (registers.ip, registers.sp, registers.bp) = (registers::return_address(ip), bp + 16, caller_bp);
     true
 }
 

@@ -2,7 +2,7 @@
 //!
 //! When Go calls C, `runtime.asmcgocall` switches from the goroutine's stack to the thread's own ("system") stack. The
 //! unwind tables end there, at a return address that we call the *boundary*. What it leaves behind, a record with `depth` and
-//! `g`, is drawn in [`go_layout`].
+//! `g`, is drawn in [`go_layout`](crate::sys::go_layout).
 //!
 //! `g` begins with the bounds `lo` and `hi` of its stack. `hi - depth` was the goroutine's stack pointer at the call, and
 //! its first frame record lies there: [saved frame pointer][return address]. From there frame pointers
@@ -28,9 +28,9 @@ use core::sync::atomic::{
 use super::StackBuffer;
 use super::stack_memory::StackMemory;
 use crate::sys::go_layout::{
-    self, ASMCGOCALL_BYTES, CALL_DISTANCE, DEPTH_AT, FIRST_RECORD_BELOW, G_AT, RECORD_CODE, RESTORE_CODE,
-    RETURN_ADDRESS_IN_RECORD,
+    ASMCGOCALL_BYTES, CALL_DISTANCE, Crosscall2, RECORD_CODE, RESTORE_CODE, RETURN_ADDRESS_IN_RECORD, Record,
 };
+use crate::sys::readable::page_is_readable;
 use crate::sys::registers::Registers;
 use crate::sys::spare_stack;
 use crate::tables::frame::{End, Frame};
@@ -145,28 +145,95 @@ pub fn walk(registers: &mut Registers, memory: &mut StackMemory, out: &mut Stack
     }
 }
 
+const BAD: End = End::BadGoStack;
+
+/// Finds out where Go's assembly keeps what a walk needs, from a goroutine whose boundary record lies at `registers.sp`: of the places that
+/// are possible the one is right from which its stack is followed to the end, and, if C called the goroutine, from whose registers
+/// unwind tables lead on (`leads_on`). Context: outside hooks.
+pub fn measure(
+    registers: &Registers,
+    memory: &mut StackMemory,
+    mut leads_on: impl FnMut(Registers, &mut StackMemory) -> bool,
+) -> Result<(), End> {
+    for record in Record::candidates() {
+        // It may be the depth, or anything.
+        let g = memory.read(registers.sp.wrapping_add(record.g_at)).ok_or(BAD)?;
+        if !page_is_readable(g) {
+            continue;
+        }
+        match goroutine(record, registers.sp, memory, |_| true) {
+            Err(_) => {}
+            Ok(Outermost::Begins) => {
+                record.learn();
+                return Ok(());
+            }
+            Ok(Outermost::CalledFrom(callback)) => {
+                for crosscall2 in Crosscall2::candidates() {
+                    let caller = crosscall2.caller(callback, |address| memory.read(address));
+                    if caller.is_some_and(|caller| leads_on(caller, memory)) {
+                        record.learn();
+                        crosscall2.learn();
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+    Err(BAD)
+}
+
 /// The walk itself, with the two things that differ between a sample and the check at start: where the addresses go, and
 /// whether `callback` is known (compared) or 0 (learnt).
 pub fn follow(
     registers: &mut Registers,
     memory: &mut StackMemory,
     callback: &mut u64,
-    mut push: impl FnMut(u64) -> bool,
+    push: impl FnMut(u64) -> bool,
 ) -> Result<GoWalk, End> {
-    const BAD: End = End::BadGoStack;
-    let sp = registers.sp;
-    let depth = memory.read(sp.wrapping_add(DEPTH_AT)).ok_or(BAD)?;
-    let g = memory.read(sp.wrapping_add(G_AT)).ok_or(BAD)?;
+    let next = match goroutine(Record::measured(), registers.sp, memory, push)? {
+        Outermost::Begins => return Ok(GoWalk::End(End::Complete)),
+        Outermost::CalledFrom(record) => record,
+    };
+    let into_crosscall2 = memory.read(next.wrapping_add(RETURN_ADDRESS_IN_RECORD)).ok_or(BAD)?;
+    if *callback == 0 {
+        *callback = into_crosscall2;
+    }
+    if into_crosscall2 != *callback && !is_copied_callback(into_crosscall2, *callback) {
+        return Err(BAD);
+    }
+    let crosscall2 = Crosscall2::measured().ok_or(BAD)?;
+    *registers = crosscall2.caller(next, |address| memory.read(address)).ok_or(BAD)?;
+    Ok(GoWalk::CalledFromC)
+}
+
+/// Where a goroutine's frames end.
+enum Outermost {
+    /// At its first function.
+    Begins,
+    /// At `runtime.cgocallback`, whose frame record, on the system stack, lies there.
+    CalledFrom(u64),
+}
+
+/// The return addresses of one goroutine, innermost first, by asmcgocall's record at `sp`.
+#[inline(always)]
+fn goroutine(
+    layout: Record,
+    sp: u64,
+    memory: &mut StackMemory,
+    mut push: impl FnMut(u64) -> bool,
+) -> Result<Outermost, End> {
+    let depth = memory.read(sp.wrapping_add(layout.depth_at)).ok_or(BAD)?;
+    let g = memory.read(sp.wrapping_add(layout.g_at)).ok_or(BAD)?;
     if g == 0 || g & 7 != 0 {
         return Err(BAD);
     }
     // SAFETY: at the boundary this slot holds the running goroutine's g, which Go never frees; it begins with lo and hi,
-    // which don't change while the goroutine is in C.
+    // which don't change while the goroutine is in C. (While it is measured whether it does, it can be read.)
     let (low, high) = unsafe { ((g as *const u64).read(), (g as *const u64).add(1).read()) };
     if low >= high || high - low > LARGEST_STACK || depth > high - low || (low | high | depth) & 7 != 0 {
         return Err(BAD);
     }
-    let mut record = (high - depth).wrapping_sub(FIRST_RECORD_BELOW);
+    let mut record = (high - depth).wrapping_sub(layout.first_record_below);
     loop {
         if record < low || record > high - 16 {
             return Err(BAD);
@@ -174,30 +241,23 @@ pub fn follow(
         // SAFETY: both words lie inside the goroutine's stack, which is mapped and stays while it is in C.
         let (next, address) = unsafe { ((record as *const u64).read(), (record as *const u64).add(1).read()) };
         if address == 0 {
-            return Ok(GoWalk::End(End::Complete));
+            return Ok(Outermost::Begins);
         }
         if !push(address) {
             return Err(End::TooDeep);
         }
         if next == 0 {
-            return Ok(GoWalk::End(End::Complete));
+            return Ok(Outermost::Begins);
         }
         if next > record && next <= high - 16 && next & 7 == 0 {
             record = next;
             continue;
         }
         // The frame pointer leaves the goroutine's stack: a callback, or nothing that we can follow.
-        if next <= sp {
-            return Err(BAD);
-        }
-        let into_crosscall2 = memory.read(next.wrapping_add(RETURN_ADDRESS_IN_RECORD)).ok_or(BAD)?;
-        if *callback == 0 {
-            *callback = into_crosscall2;
-        }
-        if into_crosscall2 != *callback && !is_copied_callback(into_crosscall2, *callback) {
-            return Err(BAD);
-        }
-        *registers = go_layout::caller_of_crosscall2(next, |address| memory.read(address)).ok_or(BAD)?;
-        return Ok(GoWalk::CalledFromC);
+        return if next > sp {
+            Ok(Outermost::CalledFrom(next))
+        } else {
+            Err(BAD)
+        };
     }
 }

@@ -21,7 +21,9 @@ pub mod stack_memory;
 mod stop;
 mod tables;
 
-use crate::sys::registers::Registers;
+use crate::sys::readable::page_is_readable;
+use crate::sys::registers::{RECORD_ENDS_FRAME, Registers};
+use crate::sys::signal_frame;
 use crate::sys::thread::ThreadState;
 use crate::tables::frame::{End, Frame, ObjectId};
 use crate::tables::objects;
@@ -106,6 +108,8 @@ fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, o
             return End::Complete;
         }
         match go::crossing_at(ip) {
+            // Where Go's record is would be a guess too.
+            go::Crossing::Boundary if guess != Guess::None && !RECORD_ENDS_FRAME => return End::NoUnwindInfo,
             go::Crossing::Boundary => {
                 first.sp = registers.sp;
                 match go::walk(first, memory, out) {
@@ -138,7 +142,7 @@ fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, o
         }
         let below = registers.sp;
         let step = match object {
-            Some(entry) => match cfi::step(&mut registers, frame, entry, memory) {
+            Some(entry) => match cfi::step(&mut registers, frame, entry, memory, guess != Guess::None) {
                 Err(Stop::NeedsRegisters) => {
                     by_table::replay(first, (registers.ip, registers.sp), thread).map(|caller| registers = caller)
                 }
@@ -146,10 +150,16 @@ fn walk(first: &mut Registers, memory: &mut StackMemory, thread: &ThreadState, o
             },
             None if is_held => {
                 let mut caller = registers; // as in cfi::step: the walk's own may stay in the processor's registers
-                cfi::step_elsewhere(&mut caller, frame, memory).map(|()| registers = caller)
+                cfi::step_elsewhere(&mut caller, frame, memory, guess != Guess::None).map(|()| registers = caller)
             }
             // An address of no object: JIT code, or a wild one. Kept, since it may be the JIT's.
             None => Err(Stop::NoTable),
+        };
+        let step = match step {
+            Err(Stop::NoTable) if signal_frame::is_returned_to(ip, page_is_readable) => {
+                by_table::step_interrupted(&mut registers, memory)
+            }
+            step => step,
         };
         match step {
             Ok(()) => {
@@ -221,7 +231,7 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
             return Err(End::NoUnwindInfo);
         }
         let frame = Frame::new(registers.ip, entry.id);
-        match cfi::step(&mut registers, frame, entry, &mut memory) {
+        match cfi::step(&mut registers, frame, entry, &mut memory, false) {
             Ok(()) => {}
             // The first address without a table is where Go called us, or the check that follows will fail.
             Err(Stop::NoTable) => {
@@ -230,6 +240,9 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
                     callback: 0,
                     length: 0,
                 };
+                go::measure(&registers, &mut memory, |registers, memory| {
+                    leads_to(found.boundary, registers, memory)
+                })?;
                 let length = &mut found.length;
                 go::follow(&mut registers, &mut memory, &mut found.callback, |address| {
                     if let Some(slot) = pcs.get_mut(*length) {
@@ -245,6 +258,23 @@ pub fn probe(start: Registers, thread: &ThreadState, pcs: &mut [u64]) -> Result<
         }
     }
     Err(End::BadGoStack)
+}
+
+/// Whether unwind tables lead from these registers to `boundary`.
+fn leads_to(boundary: u64, mut registers: Registers, memory: &mut StackMemory) -> bool {
+    for _ in 0..16 {
+        if registers.ip == boundary {
+            return true;
+        }
+        let step = objects::find(registers.ip.wrapping_sub(1)).map(|entry| {
+            let frame = Frame::new(registers.ip, entry.id);
+            cfi::step(&mut registers, frame, entry, memory, false)
+        });
+        if step != Some(Ok(())) {
+            return false;
+        }
+    }
+    false
 }
 
 /// Result of [`probe`].

@@ -8,7 +8,7 @@
 //! asked for in every walk. What tells them apart is a hole: a page between the stack pointer and the thread's top that can't be
 //! read. The uppermost hole that was found is remembered, and asked for first.
 
-use crate::sys::pages::PAGE;
+use crate::sys::page_size::SMALLEST as PAGE;
 use crate::sys::readable::page_is_readable;
 use crate::sys::stack_top;
 use crate::sys::thread::ThreadState;
@@ -143,7 +143,7 @@ impl StackMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::pages;
+    use crate::sys::pages::{self, PAGE};
 
     #[test]
     fn reading_stops_at_an_unreadable_page_and_below_the_stack_pointer() {

@@ -2,6 +2,7 @@
 
 use gimli::{BaseAddresses, EhFrame, EhFrameHdr, LittleEndian, Pointer, UnwindSection};
 
+use crate::sys::registers;
 use crate::tables::frame::End;
 use crate::tables::objects::Entry;
 
@@ -36,7 +37,8 @@ pub fn find(object: &Entry, address: u64) -> Result<Option<Found>, End> {
     };
     let start = object.segments.readable(place).ok_or(End::BadUnwindInfo)?.start;
     let bytes = object.bytes_from(start).ok_or(End::BadUnwindInfo)?;
-    let section = EhFrame::new(bytes, LittleEndian);
+    let mut section = EhFrame::new(bytes, LittleEndian);
+    section.set_vendor(registers::VENDOR);
     let bases = bases.set_eh_frame(start);
     let offset = gimli::EhFrameOffset((place - start) as usize);
     let fde = section

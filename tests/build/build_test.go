@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ var (
 		}
 		return folder
 	}()
-	archive = filepath.Join(root, "go/internal/lib/linux_amd64/libcgoheap.a")
+	archive = filepath.Join(root, "go/internal/lib/linux_"+runtime.GOARCH+"/libcgoheap.a")
 	// long asks for what takes long, or downloads much.
 	long = os.Getenv("CGOHEAP_LONG") != ""
 

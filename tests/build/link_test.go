@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -195,7 +196,7 @@ func linkCArchive(b *box) {
 // linkWrongArchive takes the archive of a past contract, which has no cgoheap_abi_N of ours.
 func linkWrongArchive(b *box) {
 	b.copy(b.dir, "go", "include", "go.mod", "tests/build/programs/link")
-	lib := b.path("go/internal/lib/linux_amd64")
+	lib := b.path("go/internal/lib/linux_" + runtime.GOARCH)
 	b.run("", "objcopy", "--redefine-sym", "cgoheap_abi_2=cgoheap_abi_0", filepath.Join(lib, "libcgoheap.a"))
 	digest := filepath.Join(lib, "digest.h")
 	b.write(digest, regexp.MustCompile("sha256:.").ReplaceAllString(b.read(digest), "sha256:x"))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// platformRows are the platforms beside this machine's own, each as far as one machine can try it. The row old-glibc is a part of the
+// platformRows are the platforms beside this machine's own, each as far as one machine can try it. The rows old-glibc and arm64 are a part of the
 // others, for a machine that happens to have the tools; the others fetch what they need, in make test-all.
 var platformRows = []struct {
 	name, words string
@@ -33,6 +33,15 @@ var platformRows = []struct {
 		b.download = true
 		b.zig("x86_64-linux-gnu.2.34")
 		b.leakyServer(".")
+	}},
+	{"arm64", "leaky-server on linux/arm64, by qemu", func(b *box) {
+		b.arm64()
+		b.leakyServer("TestInUseBytesOfEachLeakAreExact", onARM64...)
+	}},
+	{"arm64-ways", "linux/arm64: ways of building and capturing, signed return addresses", arm64Ways},
+	{"arm64-go", "linux/arm64: leaky-server, Go's tests", func(b *box) {
+		arm64Go(b)
+		b.leakyServer(".", onARM64...)
 	}},
 }
 

@@ -246,7 +246,7 @@ func TestStepsAside(t *testing.T) {
 		t.Errorf("%d lines say that it is skipped:\n%s", n, out)
 	}
 	out, ok := output(t, []string{"CGO_ENABLED=0"}, "go", "test", "-v", "-bench=.", "-benchtime=1x", "./nocgo")
-	if n := strings.Count(out, skipped+"needs linux/amd64 and cgo"); !ok || n != 2 {
+	if n := strings.Count(out, skipped+"needs linux/amd64, linux/arm64 and cgo"); !ok || n != 2 {
 		t.Errorf("passes %v, %d lines say that it is skipped:\n%s", ok, n, out)
 	}
 	// Where package testing keeps time in another way.

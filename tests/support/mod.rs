@@ -15,6 +15,13 @@ struct Library {
     needs: &'static [&'static str],
 }
 
+/// The processor's name in Go.
+const GO_ARCH: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -50,7 +57,7 @@ fn libraries() -> &'static [Library; 2] {
             },
             Library {
                 name: "archive",
-                file: root().join("go/internal/lib/linux_amd64/libcgoheap.a"),
+                file: root().join(format!("go/internal/lib/linux_{GO_ARCH}/libcgoheap.a")),
                 needs: &[],
             },
         ]

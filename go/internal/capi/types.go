@@ -5,7 +5,7 @@ import "time"
 // What the C side tells: the same on every platform.
 
 // Platforms names the platforms on which [Supported] can be true, for messages.
-const Platforms = "linux/amd64"
+const Platforms = "linux/amd64, linux/arm64"
 
 // Stats holds totals of the process since it started. The fields are described in package cgoheap, whose Stats has the same.
 type Stats struct {

@@ -14,7 +14,8 @@ use core::ptr::NonNull;
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 
 use super::segments::Segments;
-use crate::sys::pages::{self, PAGE};
+use crate::sys::page_size::SMALLEST as PAGE;
+use crate::sys::pages;
 use crate::sys::readable::page_is_readable;
 
 /// More of an object isn't searched: 50 ms, once.

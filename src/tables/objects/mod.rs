@@ -38,7 +38,7 @@ pub use static_program::AT_START;
 
 use crate::sys::clock::monotonic_coarse_nanos;
 use crate::sys::mapped_files::FileState;
-use crate::sys::pages::PAGE;
+use crate::sys::page_size::SMALLEST as PAGE;
 use crate::sys::readable::page_is_readable;
 use crate::sys::{loaded_object, mapped_files, process, spare_stack};
 use crate::tables::arena::ARENA;
@@ -711,6 +711,7 @@ mod tests {
 
     #[test]
     fn no_more_of_a_header_is_read_than_there_is() {
+        use crate::sys::pages::PAGE;
         let pages = crate::sys::pages::map(2 * PAGE).unwrap();
         let end = pages.as_ptr() as u64 + PAGE as u64;
         // SAFETY: the second of our two pages, and room before it.

@@ -13,7 +13,7 @@ use once_cell::race::OnceRef;
 use super::segments::Segments;
 use super::{Entry, Loaded, ask_loader, index};
 use crate::sys::guard::Guard;
-use crate::sys::{loaded_object, pages, process};
+use crate::sys::{loaded_object, page_size, process};
 use crate::tables::arena::ARENA;
 
 /// What is known of the program. Written once, before main, and never changed.
@@ -117,7 +117,7 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *m
         program.segments.add(segment(header), header.p_flags);
     }
     program.load_bias = object.dlpi_addr;
-    program.start = loaded().map(|range| range.start).min().unwrap_or(0) & !(pages::PAGE as u64 - 1);
+    program.start = loaded().map(|range| range.start).min().unwrap_or(0) & !(page_size::SMALLEST as u64 - 1);
     program.end = loaded().map(|range| range.end).max().unwrap_or(0);
     if let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME) {
         // SAFETY: a segment of the static program: mapped as long as the process lives.

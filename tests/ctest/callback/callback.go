@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo
+//go:build linux && (amd64 || arm64) && cgo
 
 // Package callback calls Go from C, for tests: Go, C, Go, C and then malloc.
 package callback

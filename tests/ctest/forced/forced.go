@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo
+//go:build linux && (amd64 || arm64) && cgo
 
 // Package forced allocates C memory for tests, with cgoheap.h included by the compiler's -include.
 package forced

@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo
+//go:build linux && (amd64 || arm64) && cgo
 
 // Package plain allocates C memory for tests, with cgoheap.h included by hand, in the preamble and in a .c file.
 package plain

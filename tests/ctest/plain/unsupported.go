@@ -1,4 +1,4 @@
-//go:build !(linux && amd64 && cgo)
+//go:build !(linux && (amd64 || arm64) && cgo)
 
 // Package plain allocates C memory for tests; here there is none, and the tests that call it are skipped.
 package plain

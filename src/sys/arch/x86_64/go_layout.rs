@@ -25,12 +25,37 @@
 
 use super::registers::Registers;
 
-/// Where the depth lies, from the stack pointer that asmcgocall had at its call of C.
-pub const DEPTH_AT: u64 = 0;
-/// Where g lies, from the same.
-pub const G_AT: u64 = 8;
-/// How far below `hi - depth` the goroutine's first frame record lies: [saved frame pointer][return address].
-pub const FIRST_RECORD_BELOW: u64 = 0;
+/// Where asmcgocall's words are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where the depth lies, from the stack pointer that asmcgocall had at its call of C.
+    pub depth_at: u64,
+    /// Where g lies, from the same.
+    pub g_at: u64,
+    /// How far below `hi - depth` the goroutine's first frame record lies: [saved frame pointer][return address].
+    pub first_record_below: u64,
+}
+
+impl Record {
+    /// What may be: there is one layout.
+    pub fn candidates() -> impl Iterator<Item = Record> {
+        core::iter::once(Record::measured())
+    }
+
+    /// What is.
+    #[inline(always)]
+    pub const fn measured() -> Record {
+        Record {
+            depth_at: 0,
+            g_at: 8,
+            first_record_below: 0,
+        }
+    }
+
+    /// Nothing is to be learnt.
+    pub fn learn(self) {}
+}
+
 /// Where the return address lies in a frame record.
 pub const RETURN_ADDRESS_IN_RECORD: u64 = 8;
 
@@ -40,32 +65,52 @@ pub const ASMCGOCALL_BYTES: u64 = 256;
 pub const RECORD_CODE: u64 = 29;
 /// ... and is followed by a call, whose distance differs.
 pub const CALL_DISTANCE: u64 = 4;
-/// crosscall2's code after its call: it restores the registers from where [`caller_of_crosscall2`] reads one of them.
+/// crosscall2's code after its call: it restores the registers from where [`Crosscall2::caller`] reads one of them.
 pub const RESTORE_CODE: u64 = 32;
+
+/// Where crosscall2 has saved the registers of C: its frame pointers lead there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crosscall2;
 
 /// How far below its second copy of the frame pointer crosscall2 keeps the other registers.
 const PRESERVED_BELOW: u64 = 40;
 
-/// The registers of the C code that called Go, from the record at `record` (`r1` in the drawing), by reading words of the
-/// system stack with `read`. `None` when it can't be read or makes no sense. Context: hook.
-pub fn caller_of_crosscall2(record: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
-    let mut crosscall2 = read(record).filter(|above| *above > record)?;
-    let mut preserved = core::ptr::null();
-    // crosscall2 saves the frame pointer in its prologue and again with the other registers, right below: a record that
-    // leads to the next word is the second of the two. Below that lie rbx, r12, r13, r14, r15.
-    if read(crosscall2) == Some(crosscall2.wrapping_add(8)) {
-        let others = crosscall2.wrapping_sub(PRESERVED_BELOW);
-        if others > record && read(others).is_some() {
-            preserved = others as *const [u64; 5];
-        }
-        crosscall2 = crosscall2.wrapping_add(8);
+impl Crosscall2 {
+    /// What may be: there is one layout.
+    pub fn candidates() -> impl Iterator<Item = Crosscall2> {
+        core::iter::once(Crosscall2)
     }
-    let bp = read(crosscall2)?;
-    let ip = read(crosscall2.wrapping_add(8))?;
-    Some(Registers {
-        ip,
-        sp: crosscall2.wrapping_add(16),
-        bp,
-        preserved,
-    })
+
+    /// What is.
+    #[inline(always)]
+    pub const fn measured() -> Option<Crosscall2> {
+        Some(Crosscall2)
+    }
+
+    /// Nothing is to be learnt.
+    pub fn learn(self) {}
+
+    /// The registers of the C code that called Go, from the record at `record` (`r1` in the drawing), by reading words of the
+    /// system stack with `read`. `None` when it can't be read or makes no sense. Context: hook.
+    pub fn caller(self, record: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+        let mut crosscall2 = read(record).filter(|above| *above > record)?;
+        let mut preserved = core::ptr::null();
+        // crosscall2 saves the frame pointer in its prologue and again with the other registers, right below: a record that
+        // leads to the next word is the second of the two. Below that lie rbx, r12, r13, r14, r15.
+        if read(crosscall2) == Some(crosscall2.wrapping_add(8)) {
+            let others = crosscall2.wrapping_sub(PRESERVED_BELOW);
+            if others > record && read(others).is_some() {
+                preserved = others as *const [u64; 5];
+            }
+            crosscall2 = crosscall2.wrapping_add(8);
+        }
+        let bp = read(crosscall2)?;
+        let ip = read(crosscall2.wrapping_add(8))?;
+        Some(Registers {
+            ip,
+            sp: crosscall2.wrapping_add(16),
+            bp,
+            preserved,
+        })
+    }
 }

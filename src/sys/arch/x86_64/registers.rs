@@ -52,7 +52,7 @@ impl AllRegisters {
         self.known = 0;
         self.put(FRAME_POINTER, Some(from.bp));
         self.put(STACK_POINTER, Some(from.sp));
-        self.put(RETURN_ADDRESS, Some(from.ip));
+        self.put(PROGRAM_COUNTER, Some(from.ip));
         // SAFETY: says the caller.
         if let (true, Some(values)) = (with_preserved, unsafe { from.preserved.as_ref() }) {
             for (register, value) in PRESERVED.into_iter().zip(values) {
@@ -84,12 +84,28 @@ pub const STACK_POINTER: u16 = 7;
 /// The column of the return address.
 pub const RETURN_ADDRESS: u16 = 16;
 
-/// Where the call instruction leaves the return address, from the canonical frame address.
-pub const RETURN_ADDRESS_AT: i64 = -8;
+/// Where a frame's own address is kept.
+pub const PROGRAM_COUNTER: u16 = RETURN_ADDRESS;
+
+/// Where a call leaves the return address, from the canonical frame address.
+pub const RETURN_ADDRESS_AT: Option<i64> = Some(-8);
+
+/// Whether a frame record, [frame pointer][return address], lies at the end of its frame, so that it leads to the caller's stack
+/// pointer.
+pub const RECORD_ENDS_FRAME: bool = true;
 
 /// Columns of the unwind tables that can lead to the caller: the integer registers and the return address, 0 to 16.
 pub const COLUMNS: usize = 17;
 
+/// What the processor adds to the instructions of unwind tables: nothing.
+pub const VENDOR: gimli::Vendor = gimli::Vendor::Default;
+
 /// Bits of an address of user memory: 47 with four levels of page tables, beyond which mmap gives
 /// none unless it is asked to.
 pub const ADDRESS_BITS: u32 = 48;
+
+/// A return address as it lies in memory.
+#[inline(always)]
+pub const fn return_address(stored: u64) -> u64 {
+    stored
+}

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::object_list;
 pub use super::object_list::{lock_for_fork, unlock_after_fork};
+use crate::sys::arch::page_size;
 use crate::sys::mapped_files::{FileState, state_of};
 use crate::sys::readable::page_is_readable;
 
@@ -55,7 +56,7 @@ pub fn learn() {
 fn learn_where_files_are() {
     /// Bytes of an entry that are searched. glibc 2.36's is 1152, with the numbers in its last third.
     const LONGEST: usize = 4096;
-    const PAGE: u64 = 4096;
+    const PAGE: u64 = page_size::SMALLEST as u64;
     let mut found = NOTHING;
     if !ask(learn_where_files_are as *const () as u64, &mut found) {
         return;
@@ -71,7 +72,7 @@ fn learn_where_files_are() {
         // SAFETY: as above; the name is zero-terminated, and words are read as far as they are readable.
         unsafe {
             let name = (*entry).name;
-            let is_path = !name.is_null() && *name as u8 == b'/';
+            let is_path = !name.is_null() && name.cast::<u8>().read() == b'/';
             let file = if is_path {
                 state_of(CStr::from_ptr(name)).map(|file| file.device_and_inode)
             } else {

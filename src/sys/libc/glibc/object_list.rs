@@ -36,10 +36,11 @@ use core::sync::atomic::{
     fence,
 };
 
+use crate::sys::arch::page_size;
 use crate::sys::arch::system_call::system_call;
 use crate::sys::lock::Lock;
 use crate::sys::readable::page_is_readable;
-use crate::sys::{pages, process, spare_stack};
+use crate::sys::{process, spare_stack};
 
 /// Objects that the list holds at most; nothing is known of what is loaded beyond.
 const MOST: usize = 4096;
@@ -257,7 +258,7 @@ unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_vo
     for (_, from, to) in loaded_segments(object) {
         (start, end) = (start.min(from), end.max(to));
     }
-    start &= !(pages::PAGE as u64 - 1);
+    start &= !(page_size::SMALLEST as u64 - 1);
     let holds = |address: usize| (start..end).contains(&(address as u64));
     if LOCK.load(Relaxed).is_null()
         && !holds(&raw const LIST as usize)
@@ -400,6 +401,7 @@ impl Search {
 mod tests {
     use super::*;
     use crate::sys::libc::loaded_object;
+    use crate::sys::pages;
     use core::ffi::{CStr, c_char};
     use std::sync::{Mutex, MutexGuard, mpsc};
 

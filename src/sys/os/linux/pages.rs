@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::sys::arch::page_size;
 use crate::sys::arch::system_call::system_call;
 
 /// What a mapping is for: each has half of the memory that [`set_limit`] allows, so that neither takes it from the other. A profile
@@ -131,7 +132,10 @@ impl Use {
         }
         // SAFETY: mapped above.
         unsafe { self.unmap(start, bytes) };
-        let whole = bytes.checked_add(align)?.checked_sub(PAGE)?;
+        let whole = bytes
+            .checked_add(align)?
+            .checked_sub(page_size::SMALLEST)?
+            .checked_next_multiple_of(PAGE)?;
         let start = self.map(whole)?;
         let before = start.addr().get().wrapping_neg() & (align - 1);
         forget(start.addr().get());
@@ -225,8 +229,9 @@ pub fn use_again(bytes: usize) -> Option<()> {
     reserve(bytes.next_multiple_of(PAGE), Use::Tables)
 }
 
-/// The page size of linux/amd64.
-pub const PAGE: usize = 4096;
+/// What mappings are counted in: a multiple of every size that the kernel's pages may have. A mapping may begin at any multiple of
+/// [`page_size::SMALLEST`].
+pub const PAGE: usize = page_size::LARGEST;
 
 #[cfg(test)]
 mod tests {

@@ -15,14 +15,14 @@ use core::sync::atomic::{
 };
 
 use super::FIRST_BITS;
-use crate::sys::pages;
+use crate::sys::{page_size, pages};
 
 /// How far before slot 0 the mask lies.
 pub(crate) const MASK_BEFORE: usize = 8;
 /// Room for the mask, and slot 0 at the start of a cache line.
 const BEFORE: usize = 64;
 /// 32 pages: some ten microseconds of page faults.
-const PIECE: usize = 32 * pages::PAGE;
+const PIECE: usize = 32 * page_size::SMALLEST;
 const FIRST_SLOTS: usize = 1 << FIRST_BITS;
 
 /// Slot 0.
@@ -130,7 +130,7 @@ impl Array {
     /// Makes the pages of a piece present: all 0 as yet, and nobody writes to this array. True: it is done.
     pub(super) fn make_present(self, piece: usize) -> bool {
         let end = (2 * self.slots()).min((piece + 1) * PIECE);
-        for index in (piece * PIECE..end).step_by(pages::PAGE) {
+        for index in (piece * PIECE..end).step_by(page_size::SMALLEST) {
             // SAFETY: within the slots and the counts behind them.
             unsafe { &*self.0.add(index) }.store(0, Relaxed);
         }

@@ -75,7 +75,7 @@ pub use moving::Moving;
 
 /// Where every free looks: the address of slot 0. In the word before it lies the mask that makes an index of a hash. (One
 /// pointer, so that the two always fit each other.) Read by the assembly in `hook::entry`, and by that of the whole
-/// process (go/interpose/entries_amd64.h).
+/// process (go/interpose/entries_PROCESSOR.h).
 #[cfg(not(loom))]
 #[unsafe(export_name = "cgoheap_free_filter")]
 pub(crate) static FILTER: Filter = Filter::new(Array::first());
@@ -294,10 +294,9 @@ mod tests {
 
     /// Pages of the array that take memory, without the one that has the mask.
     fn present_pages(array: Array) -> usize {
-        const PAGE: usize = crate::sys::pages::PAGE;
-        let first = array.start().addr().next_multiple_of(PAGE);
+        let first = array.start().addr().next_multiple_of(crate::sys::pages::PAGE);
         let end = array.start().addr() + 2 * array.slots();
-        let mut present = vec![0u8; (end - first).div_ceil(PAGE)];
+        let mut present = vec![0u8; (end - first).div_ceil(crate::sys::page_size::SMALLEST)];
         // SAFETY: whole pages of a mapping that is never unmapped, and a byte for each.
         let result = unsafe { libc::mincore(first as *mut _, end - first, present.as_mut_ptr()) };
         assert_eq!(result, 0);
@@ -379,10 +378,16 @@ mod tests {
 
     #[test]
     fn entries_of_the_whole_process_look_into_the_filter_as_ours_do() {
-        let entries = include_str!("../../../../go/interpose/entries_amd64.h");
-        let multiply = format!("imul $-{:#x}, %rdi, %rax", -FILTER_MULTIPLIER);
-        let mask = format!("and -{MASK_BEFORE}(%r10), %rax");
-        for instruction in [multiply, mask] {
+        let amd64 = include_str!("../../../../go/interpose/entries_amd64.h");
+        let arm64 = include_str!("../../../../go/interpose/entries_arm64.h");
+        let multiplier = FILTER_MULTIPLIER as u32;
+        for (entries, instruction) in [
+            (amd64, format!("imul $-{:#x}, %rdi, %rax", -FILTER_MULTIPLIER)),
+            (amd64, format!("and -{MASK_BEFORE}(%r10), %rax")),
+            (arm64, format!("movn x10, #{:#x}", !multiplier & 0xffff)),
+            (arm64, format!("movk x10, #{:#x}, lsl #16", multiplier >> 16)),
+            (arm64, format!("ldur x11, [x9, #-{MASK_BEFORE}]")),
+        ] {
             assert_eq!(entries.matches(&instruction).count(), 1, "{instruction}");
         }
     }
