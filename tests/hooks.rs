@@ -102,6 +102,23 @@ fn a_library_that_is_opened_at_ever_new_places_is_one_and_has_its_stacks_once() 
 }
 
 #[test]
+fn a_preloaded_allocator_whose_functions_have_no_default_version_is_the_one_that_allocates() {
+    let library = "libc_malloc_debug.so.0";
+    let found = std::process::Command::new("gcc")
+        .arg(format!("-print-file-name={library}"))
+        .output();
+    let found = String::from_utf8(found.expect("gcc").stdout).unwrap();
+    if !found.starts_with('/') {
+        eprintln!("not tried: this C library is older than 2.34, or comes without {library}");
+        return;
+    }
+    let options = [&["-O2", "-fno-builtin"], support::WHOLE_PROCESS].concat();
+    support::archive_build("preloaded.c", &options, |command| {
+        support::succeed(command.env("LD_PRELOAD", found.trim()).env("MALLOC_CHECK_", "3"));
+    });
+}
+
+#[test]
 fn a_library_without_its_file_is_named_by_what_it_exports() {
     for (exported, options) in [("1", &["-DEXPORTED"][..]), ("0", &[])] {
         for build_id in ["-Wl,--build-id", "-Wl,--build-id=none"] {

@@ -242,6 +242,7 @@ const DECIDES: &[(&str, &str)] = &[
         "dlsym",
         "once; whatever it allocates goes to the hooks already, over libc's own functions",
     ),
+    ("dlvsym", "as dlsym"),
     ("getauxval", "reads what the kernel gave the process"),
     (
         "gnu_get_libc_version",

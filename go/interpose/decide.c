@@ -97,11 +97,11 @@ static void past_the_hooks(const struct cgoheap_backing_functions *functions) {
     cgoheap_entry_threshold = KEEP_OUT; /* what comes in here is not charged */
 }
 
-/* The functions that `scope` finds. False, and nothing is changed, unless all are there. */
-static int look_up(void *scope, struct cgoheap_backing_functions *found) {
-#define LOOK_UP(name) *(void **)&found->name = dlsym(scope, #name);
+/* The functions that `scope` finds by dlsym, or by something like it. False, and nothing is changed, unless all are there. */
+static int look_up(void *scope, cgoheap_look_up *find, struct cgoheap_backing_functions *found) {
+#define LOOK_UP(name) *(void **)&found->name = find(scope, #name);
     EACH(LOOK_UP)
-    *(void **)&found->malloc_usable_size = dlsym(scope, "malloc_usable_size");
+    LOOK_UP(malloc_usable_size)
     /* These two are seldom there in other allocators; then it is the C library's that are found. */
     found->reallocarray = backing_reallocarray;
     found->pvalloc = backing_pvalloc;
@@ -136,11 +136,16 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
     }
     if (!in_executable())
         return; /* to be continued in the constructor */
-    void *next = dlsym(RTLD_NEXT, "malloc");
-    struct cgoheap_backing_functions others;
-    if (next != NULL && !cgoheap_is_libc_malloc(next) && look_up(RTLD_NEXT, &others)) {
-        cgoheap_backing = others;
-        to_the_hooks();
+    /* A preloaded allocator, whose functions dlsym finds, or that has them only as versions like those of old programs' references. */
+    cgoheap_look_up *const ways[] = {dlsym, cgoheap_look_up_version};
+    for (int i = 0; i < 2; i++) {
+        void *next = ways[i](RTLD_NEXT, "malloc");
+        struct cgoheap_backing_functions others;
+        if (next != NULL && !cgoheap_is_libc_malloc(next, ways[i]) && look_up(RTLD_NEXT, ways[i], &others)) {
+            cgoheap_backing = others;
+            to_the_hooks();
+            return;
+        }
     }
 }
 
@@ -148,7 +153,7 @@ __attribute__((used, visibility("hidden"))) void cgoheap_interpose_decide(void) 
 static void decide_in_library(void) {
     void *process = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
     struct cgoheap_backing_functions global;
-    if (process == NULL || !look_up(process, &global) || same((uintptr_t)global.malloc, (uintptr_t)own_malloc))
+    if (process == NULL || !look_up(process, dlsym, &global) || same((uintptr_t)global.malloc, (uintptr_t)own_malloc))
         return;
     state = CGOHEAP_INTERPOSE_ASIDE;
     cgoheap_backing = global;

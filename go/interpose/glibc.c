@@ -74,4 +74,17 @@ struct cgoheap_backing_functions cgoheap_backing = GLIBC;
 
 const struct cgoheap_backing_functions cgoheap_libc = GLIBC;
 
-int cgoheap_is_libc_malloc(void *function) { return function == dlsym(RTLD_NEXT, "__libc_malloc"); }
+/* A preloaded library may have functions of these versions and no default ones, which dlsym doesn't find: glibc's own
+   libc_malloc_debug.so. (This in turn passes over those without any.) */
+void *cgoheap_look_up_version(void *scope, const char *name) {
+#ifdef __x86_64__
+    const char *version = name[0] == 'a' ? "GLIBC_2.16" : "GLIBC_2.2.5"; /* aligned_alloc came with C11 */
+#else
+#error "the oldest version of malloc here: see the list of symbols of this processor's libc.so.6"
+#endif
+    return dlvsym(scope, name, version);
+}
+
+int cgoheap_is_libc_malloc(void *function, cgoheap_look_up *find) {
+    return function == find(RTLD_NEXT, "__libc_malloc");
+}
