@@ -18,7 +18,6 @@ use core::ptr::{NonNull, null_mut};
 
 use super::heap;
 use crate::sys::page_size::SMALLEST as PAGE;
-use crate::sys::pages::Use;
 
 /// See the head of this file.
 pub struct ControlAllocator;
@@ -76,7 +75,7 @@ unsafe impl GlobalAlloc for ControlAllocator {
             && let Some(start) = NonNull::new(block)
         {
             // SAFETY: mapped by `alloc` or `realloc` with this size.
-            return unsafe { Use::Control.remap(start, size, new_size) }.map_or_else(nothing, NonNull::as_ptr);
+            return unsafe { heap::resize(start, size, new_size) }.map_or_else(nothing, NonNull::as_ptr);
         }
         // SAFETY: the caller says that the new size is a valid one for this alignment; the blocks are different, and the old
         // one is given back once, if the new one is there.
