@@ -79,6 +79,8 @@ const struct cgoheap_backing_functions cgoheap_libc = GLIBC;
 void *cgoheap_look_up_version(void *scope, const char *name) {
 #ifdef __x86_64__
     const char *version = name[0] == 'a' ? "GLIBC_2.16" : "GLIBC_2.2.5"; /* aligned_alloc came with C11 */
+#elif defined(__aarch64__)
+    const char *version = "GLIBC_2.17"; /* glibc's first there */
 #else
 #error "the oldest version of malloc here: see the list of symbols of this processor's libc.so.6"
 #endif
