@@ -76,6 +76,11 @@ func labels(t *testing.T) map[string]map[string][]string {
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\w+) `).FindAllStringSubmatch(string(scraped(t)), -1) {
 		out[m[1]] = map[string][]string{}
 	}
+	if _, _, _, known := memory.ReadMalloc(); !known { // an old C library's malloc doesn't tell, so these aren't served here
+		for _, m := range regexp.MustCompile("(?m)^\\| `(cgoheap_malloc_\\w+)` \\|").FindAllStringSubmatch(document(t, "monitoring.md"), -1) {
+			out[m[1]] = map[string][]string{}
+		}
+	}
 	var s cgoheap.Stats
 	for reason := range lost(&s) {
 		out["cgoheap_lost_total"]["reason"] = append(out["cgoheap_lost_total"]["reason"], reason)
