@@ -11,7 +11,7 @@ use cgoheap::internals::profile::Symbolizer;
 use cgoheap::internals::profile::symbols::ProcessSymbols;
 use cgoheap::internals::record::sampler;
 use cgoheap::internals::snapshot::{self, Filter};
-use support::{each_build, run, shared_library, succeed};
+use support::{archive_build, each_build, options_for_archive_as_library, run, shared_library, succeed};
 
 #[test]
 fn stacks_agree_with_the_compilers_unwinder_for_every_shape_of_frame() {
@@ -45,6 +45,23 @@ fn stacks_of_static_programs_are_whole() {
     ] {
         run("unwind.c", options);
     }
+}
+
+/// The loader knows a program by the segment where the kernel has left pages between them free: as linkers for arm64 do it, and lld
+/// gives code a segment of its own, which doesn't begin with the file's header.
+#[test]
+fn stacks_of_programs_with_gaps_between_their_segments_are_whole() {
+    const GAPS: &[&str] = &["-O2", "-Wl,-z,max-page-size=65536", "-Wl,-z,separate-code"];
+    run("unwind.c", GAPS);
+    let apart = options_for_archive_as_library();
+    let options: Vec<&str> = GAPS
+        .iter()
+        .copied()
+        .chain(apart.iter().map(|option| &**option))
+        .collect();
+    archive_build("unwind.c", &options, |command| {
+        succeed(command);
+    });
 }
 
 #[test]

@@ -181,6 +181,22 @@ pub fn shared_library(name: &str, options: &[&str]) -> PathBuf {
     file
 }
 
+/// The archive as a shared library: options for a program that has cgoheap in there, and not in itself.
+#[allow(dead_code, reason = "for one test program")]
+pub fn options_for_archive_as_library() -> Vec<String> {
+    let file = scratch("libcgoheap.so");
+    let library = &libraries()[1];
+    succeed(
+        compiler("check.c")
+            .args(["-shared", "-Wl,-Bsymbolic", "-Wl,--whole-archive"])
+            .arg(&library.file)
+            .args(["-Wl,--no-whole-archive", "-lm", "-ldl", "-o"])
+            .arg(&file),
+    );
+    let file = file.to_str().expect("UTF-8").to_owned();
+    vec!["-Wl,--no-as-needed".to_owned(), file]
+}
+
 /// Builds `tests/programs/<name>` with `options` and hands each build to `with` as a command under a watchdog. A
 /// program that hangs is killed, and fails.
 #[allow(dead_code, reason = "not every test program is for both")]

@@ -3,7 +3,7 @@
 //! The question is put to the loader ([`loaded_object`]), without a lock and without allocating, for every stack anew. So there
 //! is no list of objects to keep fresh: a library that was opened a moment ago is found, and one that was closed is not. A frame's object can't go away while we look at it: its code is on our stack.
 //!
-//! In a fully static program the loader knows less: see [`static_program`].
+//! Of a fully static program, and of one with gaps, the loader knows less: see [`static_program`].
 //!
 //! The registry gives each object a number that is never used again. Two objects are the same when the file that the loader opened
 //! (device and inode), their length, the beginning of the unwind table and the build id agree; where there is no build id, or no file or index of unwind tables, the addresses

@@ -1,7 +1,8 @@
-//! A fully static program: of the only object that there is, the loader knows the executable segment alone.
-//! So the whole is looked up once, before main.
+//! The program, where the loader knows its executable segment alone: in a fully static one, and where pages lie between its segments that
+//! belong to none of them. (The kernel maps a program segment by segment. Linkers for arm64 put segments 64 KiB apart, so that they fit
+//! any size of pages, and lld gives code a segment of its own.) So the whole is looked up once, before main.
 //!
-//! Moreover gcc links it without the index of its unwind tables (`.eh_frame_hdr`, `PT_GNU_EH_FRAME`), so that the tables are in
+//! Moreover gcc links a static program without the index of its unwind tables (`.eh_frame_hdr`, `PT_GNU_EH_FRAME`), so that the tables are in
 //! memory but nothing says where. The section headers of the file do: the tables are found through them, and an index is
 //! made ([`super::index`]). Without the file (no /proc) they are looked for in memory.
 
@@ -21,6 +22,8 @@ struct Program {
     start: u64,
     end: u64,
     load_bias: u64,
+    /// Where its code begins.
+    code: u64,
     /// The linker's index, or ours; empty when there is none.
     unwind_header: &'static [u8],
     segments: Segments,
@@ -31,7 +34,7 @@ struct Program {
 /// Empty in every other program. Threads that constructors started may look while it is set.
 static PROGRAM: OnceRef<Program> = OnceRef::new();
 
-/// The program, if it is static and holds `address`. Context: hook.
+/// The program, if the loader doesn't know the whole and it holds `address`. Context: hook.
 #[inline]
 pub(super) fn holding(address: u64) -> Option<Loaded> {
     let program = PROGRAM
@@ -72,13 +75,14 @@ extern "C" fn learn() {
         start: u64::MAX,
         end: 0,
         load_bias: 0,
+        code: 0,
         unwind_header: &[],
         segments: Segments::NONE,
         indexed: false,
     };
     // SAFETY: `look` neither unwinds nor keeps the pointer.
     if unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) } == 0
-        || ask_loader(learn as *const () as u64).is_some_and(|loader| loader.map_start == found.start)
+        || ask_loader(found.code).is_some_and(|loader| loader.map_start == found.start)
     {
         return;
     }
@@ -93,34 +97,27 @@ extern "C" fn learn() {
     }
 }
 
-/// Fills in the `Program` if the object is the one that this code is in; 1 then.
+/// Fills in the `Program` from the first object, which is the program (dl_iterate_phdr(3)), and ends there.
 unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, program: *mut c_void) -> c_int {
     // SAFETY: libc's description, valid during the call, and the pointer given to dl_iterate_phdr, used by nobody else.
     let (object, program) = unsafe { (&*object, &mut *program.cast::<Program>()) };
     // SAFETY: the program headers of a loaded object, as libc says.
     let headers = unsafe { core::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum as usize) };
-    let here = learn as *const () as u64;
     let segment = |header: &libc::Elf64_Phdr| {
         let start = object.dlpi_addr.wrapping_add(header.p_vaddr);
         start..start.saturating_add(header.p_memsz)
     };
-    let loaded = || {
-        headers
-            .iter()
-            .filter(|header| header.p_type == libc::PT_LOAD)
-            .map(segment)
-    };
-    if !loaded().any(|range| range.contains(&here)) {
-        return 0;
-    }
-    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
+    let loaded = || headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    for header in loaded() {
         program.segments.add(segment(header), header.p_flags);
     }
+    let code = loaded().find(|header| header.p_flags & libc::PF_X != 0);
+    program.code = code.map_or(0, |header| segment(header).start);
     program.load_bias = object.dlpi_addr;
-    program.start = loaded().map(|range| range.start).min().unwrap_or(0) & !(page_size::SMALLEST as u64 - 1);
-    program.end = loaded().map(|range| range.end).max().unwrap_or(0);
+    program.start = loaded().map(|header| segment(header).start).min().unwrap_or(0) & !(page_size::SMALLEST as u64 - 1);
+    program.end = loaded().map(|header| segment(header).end).max().unwrap_or(0);
     if let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME) {
-        // SAFETY: a segment of the static program: mapped as long as the process lives.
+        // SAFETY: a segment of the program: mapped as long as the process lives.
         program.unwind_header =
             unsafe { core::slice::from_raw_parts(segment(header).start as *const u8, header.p_memsz as usize) };
     }

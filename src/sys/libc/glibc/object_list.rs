@@ -495,8 +495,16 @@ mod tests {
             0,
             u64::MAX,
         ] {
-            let expected = by_loader(address);
-            assert_eq!(by_list(address), expected, "{address:#x}");
+            let mut expected = by_loader(address);
+            let listed = by_list(address);
+            // The loader has one answer for each segment of a program with gaps between them, as on arm64.
+            if let (Some((map, ..)), Some((whole, _, name, _))) = (&mut expected, &listed)
+                && name.is_empty()
+            {
+                assert!(whole.start <= map.start && map.end <= whole.end, "{map:?}, {whole:?}");
+                *map = whole.clone();
+            }
+            assert_eq!(listed, expected, "{address:#x}");
             let expected = expected.map(|(_, _, _, header)| header).filter(|header| *header != 0);
             assert_eq!(header_by_c(address), expected, "{address:#x}");
         }
